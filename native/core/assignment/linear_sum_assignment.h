@@ -1,0 +1,37 @@
+// Linear sum assignment: pairs rows with columns one to one so that the sum of the chosen costs is least (or most).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/status.h"
+
+namespace perception {
+
+// Scratch memory of one solver, kept between problems so that a batch allocates nothing per problem.
+struct AssignmentWorkspace {
+  std::vector<double> cost, row_dual, column_dual, shortest, scanned_dual, scanned_shortest, block_least;
+  std::vector<int64_t> predecessor;  // as wide as a distance, for the vector unit
+  std::vector<int32_t> column_of_row, row_of_column, remaining, position;
+};
+
+// cost: [rows, cols] row-major. scipy.optimize.linear_sum_assignment's contract: rectangular and empty problems allowed,
+// +inf (-inf when maximizing) forbids a pair, NaN and the opposite infinity are refused (kInvalidValue), a problem whose
+// every complete assignment uses a forbidden pair is kInfeasible. Exactly optimal; ties fall as in scipy 1.17.
+// column_of_row: [rows], -1 where a row stays unmatched (rows > cols). *total is the sum of the chosen costs in double.
+template <class T>  // float or double
+Status linear_sum_assignment(std::span<const T> cost, int64_t rows, int64_t cols, bool maximize,
+                             std::span<int32_t> column_of_row, double* total,
+                             AssignmentWorkspace& workspace);
+
+// A ragged batch: problem i is the rows[i] x cols[i] matrix at costs[offsets[i]..]; its answer goes to
+// column_of_row[row_offsets[i]..row_offsets[i + 1]), row_offsets being the running sum of rows. totals: [n].
+// Parallel over the batch; the status is that of the first problem (lowest index) that failed and names it.
+template <class T>
+Status linear_sum_assignment_batch(std::span<const T> costs, std::span<const int32_t> offsets,
+                                   std::span<const int32_t> rows, std::span<const int32_t> cols,
+                                   bool maximize, std::span<const int32_t> row_offsets,
+                                   std::span<int32_t> column_of_row, std::span<double> totals);
+
+}  // namespace perception

@@ -1,0 +1,300 @@
+#include "core/geometry/iou.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "core/base/ragged.h"
+#include "core/base/thread_pool.h"
+
+namespace perception {
+namespace {
+
+// Pairs a chunk of parallel_for should hold at least: some tens of microseconds.
+constexpr int64_t kPairsPerChunk = 16384;
+
+// --- The formulas for one pair, the only ones: one pair and batched kernels end here. ---
+
+// What a pair's formula needs of each box. Computed once per box: arctangents are dear.
+template <class T>
+struct BoxTerms {
+  T x1, y1, x2, y2;
+  T area;
+  T centre_x, centre_y;  // twice the centre; for DIoU and CIoU
+  T angle;               // atan(width / height); for CIoU
+};
+
+template <class T>
+T positive(T x) {
+  return x > 0 ? x : T(0);  // never -0, so that a pair gives the same bits either way round
+}
+
+template <IouKind kind, class T>
+BoxTerms<T> box_terms(const Corners<T>& box) {
+  const T width = positive(box.x2 - box.x1), height = positive(box.y2 - box.y1);
+  BoxTerms<T> terms{box.x1, box.y1, box.x2, box.y2, width * height, 0, 0, 0};
+  if constexpr (kind == IouKind::kDiou || kind == IouKind::kCiou) {
+    terms.centre_x = box.x1 + box.x2;
+    terms.centre_y = box.y1 + box.y2;
+  }
+  if constexpr (kind == IouKind::kCiou) terms.angle = std::atan2(width, height);
+  return terms;
+}
+
+// 0 where the quotient is no finite number: 0 / 0, and areas beyond the range of T. Written so that
+// the division is unconditional and the loop over it has no branch.
+template <class T>
+T quotient(T numerator, T denominator) {
+  const T result = numerator / denominator;
+  return std::abs(result) <= std::numeric_limits<T>::max() ? result : T(0);
+}
+
+template <IouKind kind, class T>
+T overlap(const BoxTerms<T>& a, const BoxTerms<T>& b, T epsilon) {
+  const T intersection = positive(std::min(a.x2, b.x2) - std::max(a.x1, b.x1)) *
+                         positive(std::min(a.y2, b.y2) - std::max(a.y1, b.y1));
+  const T union_area = a.area + b.area - intersection;
+  const T iou = quotient(intersection, union_area + epsilon);
+  if constexpr (kind == IouKind::kIou) return iou;
+
+  const T hull_width = positive(std::max(a.x2, b.x2) - std::min(a.x1, b.x1));
+  const T hull_height = positive(std::max(a.y2, b.y2) - std::min(a.y1, b.y1));
+  if constexpr (kind == IouKind::kGiou) {
+    const T hull = hull_width * hull_height;
+    return iou - quotient(hull - union_area, hull + epsilon);
+  }
+
+  const T dx = a.centre_x - b.centre_x, dy = a.centre_y - b.centre_y;
+  const T diou = iou - quotient((dx * dx + dy * dy) / 4, hull_width * hull_width + hull_height * hull_height);
+  if constexpr (kind == IouKind::kDiou) return diou;
+
+  const T turn = a.angle - b.angle;
+  const T v = T(4 / (std::numbers::pi * std::numbers::pi)) * (turn * turn);
+  return diou - quotient(v, 1 - iou + v) * v;
+}
+
+template <IouKind kind, class T>
+T overlap_of_corners(const Corners<T>& a, const Corners<T>& b, T epsilon) {
+  return overlap<kind>(box_terms<kind>(a), box_terms<kind>(b), epsilon);
+}
+
+// --- Many boxes. ---
+
+// The terms of the second list, as a structure of arrays in `scratch`: the inner loop runs along it.
+struct BoxArrays {
+  const float *x1, *y1, *x2, *y2, *area, *centre_x, *centre_y, *angle;
+};
+
+template <IouKind kind>
+BoxArrays box_arrays(const float* boxes, size_t count, BoxFormat format, std::vector<float>& scratch) {
+  scratch.resize(std::max(scratch.size(), 8 * count));
+  float* const x1 = scratch.data();
+  float *const y1 = x1 + count, *const x2 = y1 + count, *const y2 = x2 + count, *const area = y2 + count,
+               *const centre_x = area + count, *const centre_y = centre_x + count,
+               *const angle = centre_y + count;
+  for (size_t i = 0; i < count; ++i) {
+    const BoxTerms<float> terms = box_terms<kind>(to_corners(boxes + 4 * i, format));
+    x1[i] = terms.x1;
+    y1[i] = terms.y1;
+    x2[i] = terms.x2;
+    y2[i] = terms.y2;
+    area[i] = terms.area;
+    centre_x[i] = terms.centre_x;
+    centre_y[i] = terms.centre_y;
+    angle[i] = terms.angle;
+  }
+  return {x1, y1, x2, y2, area, centre_x, centre_y, angle};
+}
+
+template <IouKind kind>
+void overlap_row(const BoxTerms<float>& a, BoxArrays b, size_t count, float* out) {
+  for (size_t j = 0; j < count; ++j) {
+    const BoxTerms<float> other{b.x1[j],   b.y1[j],       b.x2[j],       b.y2[j],
+                                b.area[j], b.centre_x[j], b.centre_y[j], b.angle[j]};
+    out[j] = overlap<kind>(a, other, 0.0f);
+  }
+}
+
+template <IouKind kind>
+void overlap_rows(const float* a, size_t rows, BoxFormat format, const BoxArrays& b, size_t cols,
+                  float* out) {
+  for (size_t i = 0; i < rows; ++i)
+    overlap_row<kind>(box_terms<kind>(to_corners(a + 4 * i, format)), b, cols, out + i * cols);
+}
+
+// Calls run.template operator()<kind>(): the one place that turns the run-time kind into a template's.
+template <class Run>
+void for_kind(IouKind kind, const Run& run) {
+  switch (kind) {
+    case IouKind::kIou:
+      return run.template operator()<IouKind::kIou>();
+    case IouKind::kGiou:
+      return run.template operator()<IouKind::kGiou>();
+    case IouKind::kDiou:
+      return run.template operator()<IouKind::kDiou>();
+    case IouKind::kCiou:
+      return run.template operator()<IouKind::kCiou>();
+  }
+}
+
+std::vector<float>& thread_scratch() {
+  thread_local std::vector<float> scratch;
+  return scratch;
+}
+
+// --- Checks. ---
+
+Status check_values(std::span<const float> values, size_t width, const char* name, const char* item) {
+  if (values.size() % width != 0)
+    return {Code::kShapeMismatch, std::string(name) + ": expected a length that is a multiple of " +
+                                      std::to_string(width) + ", received " + std::to_string(values.size())};
+  bool finite = true;
+  for (const float value : values) finite &= std::abs(value) <= std::numeric_limits<float>::max();
+  if (finite) return {};
+  const auto first =
+      std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  const size_t index = static_cast<size_t>(first - values.begin());
+  const char* const received = std::isnan(*first) ? "nan" : *first > 0 ? "inf" : "-inf";
+  return {Code::kInvalidValue, std::string(name) + ": expected finite numbers, received " + received +
+                                   " at index " + std::to_string(index) + " (" + item + " " +
+                                   std::to_string(index / width) + ")"};
+}
+
+Status check_length(size_t received, size_t expected, const char* name) {
+  if (received == expected) return {};
+  return {Code::kShapeMismatch, std::string(name) + ": expected length " + std::to_string(expected) +
+                                    ", received " + std::to_string(received)};
+}
+
+// Checks both lists and that `out` holds one number for every pair.
+Status check_pairwise(std::span<const float> a, std::span<const float> b, size_t width, const char* item,
+                      size_t out_size) {
+  PERCEPTION_RETURN_IF_ERROR(check_values(a, width, "a", item));
+  PERCEPTION_RETURN_IF_ERROR(check_values(b, width, "b", item));
+  const size_t rows = a.size() / width, cols = b.size() / width;
+  if (cols != 0 && rows > std::numeric_limits<size_t>::max() / cols)
+    return {Code::kTooLarge, "out: " + std::to_string(rows) + " x " + std::to_string(cols) +
+                                 " pairs are more than memory can address"};
+  return check_length(out_size, rows * cols, "out");
+}
+
+int64_t rows_per_chunk(size_t cols) {
+  return std::max<int64_t>(1, kPairsPerChunk / std::max<int64_t>(1, static_cast<int64_t>(cols)));
+}
+
+}  // namespace
+
+template <class T>
+T iou(const Corners<T>& a, const Corners<T>& b, T epsilon) {
+  return overlap_of_corners<IouKind::kIou>(a, b, epsilon);
+}
+
+template <class T>
+T giou(const Corners<T>& a, const Corners<T>& b, T epsilon) {
+  return overlap_of_corners<IouKind::kGiou>(a, b, epsilon);
+}
+
+template <class T>
+T diou(const Corners<T>& a, const Corners<T>& b) {
+  return overlap_of_corners<IouKind::kDiou>(a, b, T(0));
+}
+
+template <class T>
+T ciou(const Corners<T>& a, const Corners<T>& b) {
+  return overlap_of_corners<IouKind::kCiou>(a, b, T(0));
+}
+
+template float iou(const Corners<float>&, const Corners<float>&, float);
+template double iou(const Corners<double>&, const Corners<double>&, double);
+template float giou(const Corners<float>&, const Corners<float>&, float);
+template double giou(const Corners<double>&, const Corners<double>&, double);
+template float diou(const Corners<float>&, const Corners<float>&);
+template double diou(const Corners<double>&, const Corners<double>&);
+template float ciou(const Corners<float>&, const Corners<float>&);
+template double ciou(const Corners<double>&, const Corners<double>&);
+
+Status pairwise_iou(std::span<const float> a, std::span<const float> b, IouKind kind, BoxFormat format,
+                    std::span<float> out) {
+  PERCEPTION_RETURN_IF_ERROR(check_pairwise(a, b, 4, "box", out.size()));
+  const size_t rows = a.size() / 4, cols = b.size() / 4;
+  for_kind(kind, [&]<IouKind k>() {
+    const BoxArrays arrays = box_arrays<k>(b.data(), cols, format, thread_scratch());
+    parallel_for(static_cast<int64_t>(rows), rows_per_chunk(cols), [&](int64_t begin, int64_t end) {
+      const size_t first = static_cast<size_t>(begin);
+      overlap_rows<k>(a.data() + 4 * first, static_cast<size_t>(end - begin), format, arrays, cols,
+                      out.data() + first * cols);
+    });
+  });
+  return {};
+}
+
+Status pairwise_iou_batch(std::span<const float> a, std::span<const int32_t> a_offsets,
+                          std::span<const float> b, std::span<const int32_t> b_offsets, IouKind kind,
+                          BoxFormat format, std::span<const int32_t> out_offsets, std::span<float> out) {
+  PERCEPTION_RETURN_IF_ERROR(check_values(a, 4, "a", "box"));
+  PERCEPTION_RETURN_IF_ERROR(check_values(b, 4, "b", "box"));
+  PERCEPTION_RETURN_IF_ERROR(validate_offsets(a_offsets, a.size() / 4, "a_offsets"));
+  PERCEPTION_RETURN_IF_ERROR(validate_offsets(b_offsets, b.size() / 4, "b_offsets"));
+  PERCEPTION_RETURN_IF_ERROR(check_length(b_offsets.size(), a_offsets.size(), "b_offsets"));
+  PERCEPTION_RETURN_IF_ERROR(check_length(out_offsets.size(), a_offsets.size(), "out_offsets"));
+  const int64_t problems = static_cast<int64_t>(a_offsets.size()) - 1;
+  int64_t pairs = 0;
+  for (size_t i = 0; i < out_offsets.size(); ++i) {
+    if (out_offsets[i] != pairs)
+      return {Code::kInvalidOffsets, "out_offsets[" + std::to_string(i) + "]: expected " +
+                                         std::to_string(pairs) + " (the running sum of n * m), received " +
+                                         std::to_string(out_offsets[i])};
+    if (i + 1 == out_offsets.size()) break;
+    pairs += int64_t{a_offsets[i + 1] - a_offsets[i]} * (b_offsets[i + 1] - b_offsets[i]);
+    if (pairs > std::numeric_limits<int32_t>::max())
+      return {Code::kTooLarge, "out: expected at most " +
+                                   std::to_string(std::numeric_limits<int32_t>::max()) +
+                                   " pairs in a batch, received " + std::to_string(pairs) +
+                                   " up to problem " + std::to_string(i)};
+  }
+  PERCEPTION_RETURN_IF_ERROR(check_length(out.size(), static_cast<size_t>(pairs), "out"));
+
+  const int64_t grain = std::max<int64_t>(1, problems * kPairsPerChunk / std::max<int64_t>(1, pairs));
+  for_kind(kind, [&]<IouKind k>() {
+    parallel_for(problems, grain, [&](int64_t begin, int64_t end) {
+      std::vector<float>& scratch = thread_scratch();
+      for (size_t i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+        const size_t rows = static_cast<size_t>(a_offsets[i + 1] - a_offsets[i]);
+        const size_t cols = static_cast<size_t>(b_offsets[i + 1] - b_offsets[i]);
+        const BoxArrays arrays = box_arrays<k>(b.data() + 4 * size_t(b_offsets[i]), cols, format, scratch);
+        overlap_rows<k>(a.data() + 4 * size_t(a_offsets[i]), rows, format, arrays, cols,
+                        out.data() + out_offsets[i]);
+      }
+    });
+  });
+  return {};
+}
+
+Status pairwise_distance(std::span<const float> a, std::span<const float> b, PointMetric metric,
+                         std::span<float> out) {
+  PERCEPTION_RETURN_IF_ERROR(check_pairwise(a, b, 2, "point", out.size()));
+  const size_t rows = a.size() / 2, cols = b.size() / 2;
+  parallel_for(static_cast<int64_t>(rows), rows_per_chunk(cols), [&](int64_t begin, int64_t end) {
+    for (size_t i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      // In double: no square overflows, and the result is the true distance rounded once.
+      const double x = a[2 * i], y = a[2 * i + 1];
+      float* const row = out.data() + i * cols;
+      if (metric == PointMetric::kL1) {
+        for (size_t j = 0; j < cols; ++j)
+          row[j] = static_cast<float>(std::abs(x - b[2 * j]) + std::abs(y - b[2 * j + 1]));
+      } else {
+        for (size_t j = 0; j < cols; ++j) {
+          const double dx = x - b[2 * j], dy = y - b[2 * j + 1];
+          row[j] = static_cast<float>(std::sqrt(dx * dx + dy * dy));
+        }
+      }
+    }
+  });
+  return {};
+}
+
+}  // namespace perception

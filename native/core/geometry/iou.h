@@ -1,0 +1,48 @@
+// The IoU family: the formula for one pair (used by the rewards) and the batched kernels over arrays.
+//
+//   IoU   intersection / union                                            Everingham et al. 2010
+//   GIoU  IoU - (hull - union) / hull                                     Rezatofighi et al. 2019
+//   DIoU  IoU - (centre distance)^2 / (hull diagonal)^2                   Zheng et al. 2020
+//   CIoU  DIoU - alpha * v, v = 4/pi^2 (atan(wb/hb) - atan(wa/ha))^2,     Zheng et al. 2020
+//         alpha = v / (1 - IoU + v)
+//
+// A box with a negative extent has area 0. Where a denominator is 0 the quotient is taken as 0.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/base/status.h"
+#include "core/geometry/box.h"
+
+namespace perception {
+
+enum class IouKind : uint8_t { kIou, kGiou, kDiou, kCiou };
+enum class PointMetric : uint8_t { kL2, kL1 };
+
+// One pair; `epsilon` is added to the union (IoU) and to the hull's area (GIoU) as some released rewards do.
+template <class T>
+T iou(const Corners<T>& a, const Corners<T>& b, T epsilon = T(0));
+template <class T>
+T giou(const Corners<T>& a, const Corners<T>& b, T epsilon = T(0));
+template <class T>
+T diou(const Corners<T>& a, const Corners<T>& b);
+template <class T>
+T ciou(const Corners<T>& a, const Corners<T>& b);
+
+// a: [n, 4], b: [m, 4], out: [n, m] row-major. Boxes must be finite (kInvalidValue names the first that is not).
+Status pairwise_iou(std::span<const float> a, std::span<const float> b, IouKind kind,
+                    BoxFormat format, std::span<float> out);
+
+// A ragged batch: problem i pairs boxes a_offsets[i].. with b_offsets[i].. (offsets count boxes); its n_i x m_i matrix
+// starts at out_offsets[i], the running sum of n_i * m_i. Parallel over the batch.
+Status pairwise_iou_batch(std::span<const float> a, std::span<const int32_t> a_offsets,
+                          std::span<const float> b, std::span<const int32_t> b_offsets, IouKind kind,
+                          BoxFormat format, std::span<const int32_t> out_offsets,
+                          std::span<float> out);
+
+// a: [n, 2], b: [m, 2], out: [n, m] distances, in the points' own unit. Points must be finite.
+Status pairwise_distance(std::span<const float> a, std::span<const float> b, PointMetric metric,
+                         std::span<float> out);
+
+}  // namespace perception

@@ -1,0 +1,559 @@
+#include "core/reward/score.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "core/assignment/linear_sum_assignment.h"
+#include "core/base/thread_pool.h"
+#include "core/geometry/iou.h"
+#include "core/text/edit_distance.h"
+#include "core/text/token_metrics.h"
+#include "core/text/utf8.h"
+
+namespace perception {
+namespace {
+
+// Coordinates may leave the image a little without being of another space.
+constexpr double kOutsideTolerance = 0.05;
+
+struct Scale {
+  double x = 1, y = 1;
+};
+
+// Width and height of the image in units of `space`; `pixels` is null where the size is not known.
+Scale extent(Space space, const double* pixels) {
+  switch (space) {
+    case Space::kUnit:
+      return {1, 1};
+    case Space::kPerMille:
+      return {1000, 1000};
+    case Space::kPixels:
+      break;
+  }
+  return pixels ? Scale{pixels[0], pixels[1]} : Scale{0, 0};
+}
+
+Scale ratio(const Scale& to, const Scale& from) { return {to.x / from.x, to.y / from.y}; }
+
+// How one prompt's coordinates come into the space of the formulas.
+struct Frame {
+  Scale prediction_extent, truth_extent;  // 0 where not known
+  Scale prediction_factor, truth_factor;
+};
+
+// What one completion needs beside its text, and the scratch memory that is kept between completions of one
+// thread.
+struct Scratch {
+  ParsedCompletion parsed;
+  std::vector<Corners<float>> predicted_boxes, true_boxes;
+  std::vector<int32_t> predicted_labels, prediction_of_row;
+  std::vector<double> predicted_points, true_points, cost;
+  std::vector<int32_t> column_of_row;
+  AssignmentWorkspace assignment;
+  EditDistance edit_distance;
+  std::u32string prediction_text, truth_text;
+  std::string text;
+};
+
+struct Values {
+  std::array<double, 12> of{};
+  double& operator[](Term term) { return of[static_cast<size_t>(term)]; }
+};
+
+// One completion: its ground truth and where its matches go.
+struct Item {
+  std::string_view completion;
+  int64_t truth = 0;
+  size_t first = 0, objects = 0;  // ground truth objects [first, first + objects)
+  Frame frame;
+  std::span<int32_t> matches;  // [objects] or empty
+};
+
+class Scorer {
+ public:
+  explicit Scorer(const ScoreRequest& request) : request_(request), recipe_(*request.recipe) {}
+
+  Frame frame_of(int64_t truth) const {
+    const double* image = size_of(request_.truth.image_sizes, truth);
+    const double* resized = size_of(request_.truth.resized_sizes, truth);
+    const Space space = recipe_.space_fixed ? recipe_.space : request_.truth_space;
+    Frame frame;
+    frame.prediction_extent = extent(request_.prediction_space, resized ? resized : image);
+    frame.truth_extent = extent(request_.truth_space, image);
+    // Equal spaces need no size, unless the model saw an image of another size than the annotation's.
+    if (request_.truth_space != space) frame.truth_factor = ratio(extent(space, image), frame.truth_extent);
+    if (request_.prediction_space != space || (space == Space::kPixels && resized))
+      frame.prediction_factor = ratio(extent(space, image), frame.prediction_extent);
+    return frame;
+  }
+
+  // Fills `values` with the recipe's terms; false where the completion earns nothing at all (terms are 0
+  // then).
+  bool score(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+    std::fill(item.matches.begin(), item.matches.end(), -1);
+    if (recipe_.task == Task::kOcr) {
+      status = 0;
+      score_ocr(item, scratch, values);
+      return true;
+    }
+    ParsedCompletion& parsed = scratch.parsed;
+    read(item.completion, parsed);
+    status = parsed.faults;
+    if (recipe_.reader != Reader::kAny) values[Term::kFormat] = parsed.format;
+    const bool failed = parsed.failed || (parsed.failed_only_with_truth && item.objects > 0) ||
+                        (recipe_.format_gate && parsed.format == 0);
+    if (failed) {
+      values = {};
+      return false;
+    }
+    switch (recipe_.task) {
+      case Task::kGrounding:
+        score_grounding(item, scratch, values);
+        break;
+      case Task::kDetection:
+        score_detection(item, scratch, values, status);
+        break;
+      default:
+        score_counting(item, scratch, values);
+        break;
+    }
+    return true;
+  }
+
+  // Adds this completion's predictions to the check of the declared space.
+  void check_space(const Item& item, const ParsedCompletion& parsed, SpaceCheck& check) const {
+    for (const ParsedObject& object : parsed.objects) {
+      if (object.kind == ObjectKind::kRejected) continue;
+      ++check.predictions;
+      check.predictions_outside += outside(object.coordinates, object.kind == ObjectKind::kBox ? 4 : 2,
+                                           item.frame.prediction_extent, request_.prediction_space);
+    }
+  }
+
+  void check_truth_space(SpaceCheck& check) const {
+    if (recipe_.task == Task::kOcr) return;
+    const int width = recipe_.task == Task::kCounting ? 2 : 4;
+    const size_t prompts = request_.truth.offsets.size() - 1;
+    for (size_t i = 0; i < prompts; ++i) {
+      const Scale limits =
+          extent(request_.truth_space, size_of(request_.truth.image_sizes, static_cast<int64_t>(i)));
+      for (int32_t k = request_.truth.offsets[i]; k < request_.truth.offsets[i + 1]; ++k) {
+        ++check.truths;
+        check.truths_outside += outside(request_.truth.coordinates.data() + size_t(k) * width, width, limits,
+                                        request_.truth_space);
+      }
+    }
+  }
+
+ private:
+  static const double* size_of(std::span<const double> sizes, int64_t truth) {
+    return sizes.empty() ? nullptr : sizes.data() + 2 * truth;
+  }
+
+  // Beyond the image; or, for spaces of large numbers, all within 0..1, which only a unit space has.
+  static bool outside(const double* coordinates, int width, const Scale& limits, Space space) {
+    bool all_small = true, any_nonzero = false;
+    for (int i = 0; i < width; ++i) {
+      const double value = coordinates[i], limit = i % 2 == 0 ? limits.x : limits.y;
+      if (limit > 0 && (value < -kOutsideTolerance * limit || value > (1 + kOutsideTolerance) * limit))
+        return true;
+      all_small &= value >= 0 && value <= 1;
+      any_nonzero |= value != 0;
+    }
+    return space != Space::kUnit && all_small && any_nonzero;
+  }
+
+  void read(std::string_view text, ParsedCompletion& parsed) const {
+    switch (recipe_.reader) {
+      case Reader::kPr1Grounding:
+        return read_pr1_grounding(text, parsed);
+      case Reader::kPr1Detection:
+        return read_pr1_detection(text, *request_.vocabulary, parsed);
+      case Reader::kPr1Counting:
+        return read_pr1_counting(text, parsed);
+      default:
+        return read_any(text, parsed);
+    }
+  }
+
+  Corners<double> true_box(const Item& item, size_t k) const {
+    const double* box = request_.truth.coordinates.data() + 4 * (item.first + k);
+    const Scale& by = item.frame.truth_factor;
+    return {box[0] * by.x, box[1] * by.y, box[2] * by.x, box[3] * by.y};
+  }
+
+  static Corners<double> predicted_box(const Item& item, const ParsedObject& object) {
+    const Scale& by = item.frame.prediction_factor;
+    const double* box = object.coordinates;
+    return {box[0] * by.x, box[1] * by.y, box[2] * by.x, box[3] * by.y};
+  }
+
+  // The tolerant reader has no format of its own: every item that is clean counts for it.
+  static double clean_share(const ParsedCompletion& parsed, size_t faulty) {
+    return 1 - static_cast<double>(faulty) / static_cast<double>(parsed.objects.size());
+  }
+
+  void score_grounding(const Item& item, Scratch& scratch, Values& values) const {
+    const std::vector<ParsedObject>& objects = scratch.parsed.objects;
+    const auto found = std::find_if(objects.begin(), objects.end(), [](const ParsedObject& object) {
+      return object.kind == ObjectKind::kBox;
+    });
+    if (recipe_.reader == Reader::kAny)
+      values[Term::kFormat] =
+          objects.size() == 1 && scratch.parsed.faults == 0 && objects[0].kind == ObjectKind::kBox;
+    if (found == objects.end()) return;
+    const double overlap = iou(predicted_box(item, *found), true_box(item, 0));
+    values[Term::kIou] = recipe_.iou_power == 2 ? overlap * overlap : std::pow(overlap, recipe_.iou_power);
+    if (!item.matches.empty()) item.matches[0] = 0;
+  }
+
+  void score_detection(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+    ParsedCompletion& parsed = scratch.parsed;
+    scratch.predicted_boxes.clear();
+    scratch.predicted_labels.clear();
+    scratch.prediction_of_row.clear();
+    size_t faulty = 0;
+    int32_t prediction = 0;
+    for (ParsedObject& object : parsed.objects) {
+      const bool read = object.kind == ObjectKind::kBox;
+      if (recipe_.reader == Reader::kAny && read) {
+        object.label_id = object.has_label ? request_.vocabulary->find(parsed.label(object)) : -1;
+        if (object.label_id < 0) {
+          object.faults |= kFaultUnknownLabel;
+          status |= kFaultUnknownLabel;
+        }
+      }
+      if (read && object.faults == 0) {
+        const Corners<double> box = predicted_box(item, object);
+        scratch.predicted_boxes.push_back({static_cast<float>(box.x1), static_cast<float>(box.y1),
+                                           static_cast<float>(box.x2), static_cast<float>(box.y2)});
+        scratch.predicted_labels.push_back(object.label_id);
+        scratch.prediction_of_row.push_back(prediction);
+      } else {
+        ++faulty;
+      }
+      prediction += object.kind != ObjectKind::kRejected;
+    }
+    const size_t usable = scratch.predicted_boxes.size();
+    const size_t predicted = usable + (recipe_.count_faulty ? faulty : 0);
+    if (recipe_.reader == Reader::kAny) {
+      if (parsed.objects.empty())
+        values[Term::kFormat] = item.objects == 0;  // nothing to find and nothing named
+      else
+        values[Term::kFormat] = clean_share(parsed, faulty);
+    }
+
+    if (recipe_.format_only_without_match && (predicted == 0 || item.objects == 0)) return;
+    if (predicted == 0 && item.objects == 0) {
+      values[Term::kF1] = values[Term::kClass] = values[Term::kIou] = 1;
+      return;
+    }
+    size_t matched = 0, same_class = 0;
+    double overlap = 0;
+    match_boxes(item, scratch);
+    for (size_t row = 0; row < usable; ++row) {
+      const int32_t column = scratch.column_of_row[row];
+      if (column < 0) continue;
+      const float pair = iou(scratch.predicted_boxes[row], scratch.true_boxes[column],
+                             static_cast<float>(recipe_.iou_epsilon));
+      if (!(pair > recipe_.min_iou)) continue;
+      ++matched;
+      overlap += pair;
+      same_class +=
+          scratch.predicted_labels[row] == request_.truth.labels[item.first + static_cast<size_t>(column)];
+      if (!item.matches.empty()) item.matches[column] = scratch.prediction_of_row[row];
+    }
+    if (matched == 0 && recipe_.format_only_without_match) return;
+    const double pairs = static_cast<double>(matched);
+    const double unmatched_predictions = predicted ? 1 - pairs / static_cast<double>(predicted) : 0;
+    const double unmatched_objects = item.objects ? 1 - pairs / static_cast<double>(item.objects) : 0;
+    values[Term::kMissing] = unmatched_predictions + unmatched_objects;
+    if (matched == 0) return;
+    const double precision = pairs / static_cast<double>(predicted);
+    const double recall = pairs / static_cast<double>(item.objects);
+    values[Term::kF1] = 2 * precision * recall / (precision + recall + recipe_.iou_epsilon);
+    values[Term::kClass] = static_cast<double>(same_class) / pairs;
+    values[Term::kIou] = overlap / pairs;
+  }
+
+  // DETR's matching cost, in float32 and in the released code's order of operations, so that near ties fall
+  // alike.
+  void match_boxes(const Item& item, Scratch& scratch) const {
+    const size_t rows = scratch.predicted_boxes.size(), columns = item.objects;
+    scratch.true_boxes.clear();
+    for (size_t k = 0; k < columns; ++k) {
+      const Corners<double> box = true_box(item, k);
+      scratch.true_boxes.push_back({static_cast<float>(box.x1), static_cast<float>(box.y1),
+                                    static_cast<float>(box.x2), static_cast<float>(box.y2)});
+    }
+    const float l1 = static_cast<float>(recipe_.cost_l1), by_giou = static_cast<float>(recipe_.cost_giou),
+                by_class = static_cast<float>(recipe_.cost_class),
+                epsilon = static_cast<float>(recipe_.iou_epsilon);
+    const double others = recipe_.classes - 1;
+    const float same = static_cast<float>(std::numbers::e / (std::numbers::e + others)),
+                different = static_cast<float>(1 / (std::numbers::e + others));
+    scratch.cost.resize(rows * columns);
+    for (size_t row = 0; row < rows; ++row) {
+      const Corners<float>& p = scratch.predicted_boxes[row];
+      for (size_t column = 0; column < columns; ++column) {
+        const Corners<float>& t = scratch.true_boxes[column];
+        const float distance = std::abs((p.x1 + p.x2) / 2 - (t.x1 + t.x2) / 2) +
+                               std::abs((p.y1 + p.y2) / 2 - (t.y1 + t.y2) / 2) +
+                               std::abs((p.x2 - p.x1) - (t.x2 - t.x1)) +
+                               std::abs((p.y2 - p.y1) - (t.y2 - t.y1));
+        const float probability =
+            scratch.predicted_labels[row] == request_.truth.labels[item.first + column] ? same : different;
+        scratch.cost[row * columns + column] =
+            l1 * distance + by_class * -probability + by_giou * -giou(p, t, epsilon);
+      }
+    }
+    assign(rows, columns, scratch);
+  }
+
+  void score_counting(const Item& item, Scratch& scratch, Values& values) const {
+    scratch.predicted_points.clear();
+    scratch.prediction_of_row.clear();
+    size_t faulty = 0;
+    int32_t prediction = 0;
+    for (const ParsedObject& object : scratch.parsed.objects) {
+      if (object.kind == ObjectKind::kRejected || (recipe_.count_faulty && object.faults != 0)) {
+        ++faulty;
+      } else {
+        const double* c = object.coordinates;
+        const bool box = object.kind == ObjectKind::kBox;
+        scratch.predicted_points.push_back((box ? (c[0] + c[2]) / 2 : c[0]) * item.frame.prediction_factor.x);
+        scratch.predicted_points.push_back((box ? (c[1] + c[3]) / 2 : c[1]) * item.frame.prediction_factor.y);
+        scratch.prediction_of_row.push_back(prediction);
+      }
+      prediction += object.kind != ObjectKind::kRejected;
+    }
+    const size_t usable = scratch.predicted_points.size() / 2;
+    const size_t predicted = usable + (recipe_.count_faulty ? faulty : 0);
+    if (recipe_.reader == Reader::kAny) {
+      if (scratch.parsed.objects.empty())
+        values[Term::kFormat] = item.objects == 0;
+      else
+        values[Term::kFormat] = clean_share(scratch.parsed, faulty);
+    }
+    if (predicted == 0 && item.objects == 0 && !recipe_.format_gate) {
+      values[Term::kCount] = values[Term::kProximity] = values[Term::kCounting] = 1;
+      return;
+    }
+    if (usable == 0 || item.objects == 0) return;
+
+    scratch.true_points.clear();
+    for (size_t k = 0; k < item.objects; ++k) {
+      const double* point = request_.truth.coordinates.data() + 2 * (item.first + k);
+      scratch.true_points.push_back(point[0] * item.frame.truth_factor.x);
+      scratch.true_points.push_back(point[1] * item.frame.truth_factor.y);
+    }
+    scratch.cost.resize(usable * item.objects);
+    for (size_t row = 0; row < usable; ++row) {
+      for (size_t column = 0; column < item.objects; ++column) {
+        // sqrt rather than hypot: correctly rounded everywhere, so the same on every platform.
+        const double dx = scratch.predicted_points[2 * row] - scratch.true_points[2 * column];
+        const double dy = scratch.predicted_points[2 * row + 1] - scratch.true_points[2 * column + 1];
+        scratch.cost[row * item.objects + column] = std::sqrt(dx * dx + dy * dy);
+      }
+    }
+    const double total = assign(usable, item.objects, scratch);
+    const double pairs = static_cast<double>(std::min(usable, item.objects));
+    const double diagonal = 1000 * std::numbers::sqrt2;  // counting recipes fix the space to per-mille
+    values[Term::kCount] = pairs / static_cast<double>(std::max(predicted, item.objects));
+    values[Term::kProximity] = 1 - total / pairs / diagonal;
+    values[Term::kCounting] = values[Term::kCount] * values[Term::kProximity];
+    if (!item.matches.empty()) {
+      for (size_t row = 0; row < usable; ++row)
+        if (const int32_t column = scratch.column_of_row[row]; column >= 0)
+          item.matches[column] = scratch.prediction_of_row[row];
+    }
+  }
+
+  // Solves scratch.cost; where it overflowed nothing is matched, as where the released code raises.
+  static double assign(size_t rows, size_t columns, Scratch& scratch) {
+    double total = 0;
+    scratch.column_of_row.assign(rows, -1);
+    if (rows == 0 || columns == 0) return 0;
+    const Status status =
+        linear_sum_assignment<double>(scratch.cost, static_cast<int64_t>(rows), static_cast<int64_t>(columns),
+                                      false, scratch.column_of_row, &total, scratch.assignment);
+    if (!status.ok()) scratch.column_of_row.assign(rows, -1);
+    return total;
+  }
+
+  void score_ocr(const Item& item, Scratch& scratch, Values& values) const {
+    const std::string_view prediction = read_text(item.completion, scratch.text);
+    const std::string_view truth = request_.truth.texts[static_cast<size_t>(item.truth)];
+    bool by_tokens = false;
+    for (const WeightedTerm& weighted : recipe_.terms) by_tokens |= weighted.term != Term::kSimilarity;
+    scratch.prediction_text.clear();
+    scratch.truth_text.clear();
+    decode_utf8(prediction, scratch.prediction_text);
+    decode_utf8(truth, scratch.truth_text);
+    const size_t longest = std::max(scratch.prediction_text.size(), scratch.truth_text.size());
+    const auto distance =
+        static_cast<double>(scratch.edit_distance(scratch.prediction_text, scratch.truth_text));
+    values[Term::kSimilarity] = longest == 0 ? 1 : 1 - distance / static_cast<double>(longest);
+    if (!by_tokens) return;
+    const TokenScores tokens = token_scores(prediction, truth);
+    values[Term::kPrecision] = tokens.precision;
+    values[Term::kRecall] = tokens.recall;
+    values[Term::kF1] = tokens.f1;
+    values[Term::kBleu] = tokens.bleu;
+  }
+
+  const ScoreRequest& request_;
+  const Recipe& recipe_;
+};
+
+Status expect_size(size_t actual, size_t expected, const char* name) {
+  if (actual == expected) return {};
+  return {Code::kShapeMismatch, std::string(name) + ": expected " + std::to_string(expected) +
+                                    " values, received " + std::to_string(actual)};
+}
+
+Status expect_finite(std::span<const double> values, const char* name) {
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      return {Code::kInvalidValue, std::string(name) + "[" + std::to_string(i) +
+                                       "]: expected a finite number, received " + std::to_string(values[i])};
+  return {};
+}
+
+// Everything that could touch memory is checked here, whatever the caller promised.
+Status validate(const ScoreRequest& request, const ScoreResult& result) {
+  const PackedStrings& completions = request.completions;
+  PERCEPTION_RETURN_IF_ERROR(
+      validate_offsets(completions.offsets, completions.bytes.size(), "completions' offsets"));
+  const size_t count = completions.size();
+  if (request.completions_per_truth < 1 || count % static_cast<size_t>(request.completions_per_truth) != 0)
+    return {Code::kInvalidArgument, "completions per ground truth: expected a divisor of " +
+                                        std::to_string(count) + ", received " +
+                                        std::to_string(request.completions_per_truth)};
+  const size_t prompts = count / static_cast<size_t>(request.completions_per_truth);
+  const TruthBatch& truth = request.truth;
+  const Task task = request.recipe->task;
+  if (task == Task::kOcr) {
+    PERCEPTION_RETURN_IF_ERROR(
+        validate_offsets(truth.texts.offsets, truth.texts.bytes.size(), "ground truth texts' offsets"));
+    PERCEPTION_RETURN_IF_ERROR(expect_size(truth.texts.size(), prompts, "ground truth texts"));
+  } else {
+    const size_t width = task == Task::kCounting ? 2 : 4;
+    PERCEPTION_RETURN_IF_ERROR(
+        validate_offsets(truth.offsets, truth.coordinates.size() / width, "ground truth offsets"));
+    PERCEPTION_RETURN_IF_ERROR(expect_size(truth.offsets.size(), prompts + 1, "ground truth offsets"));
+    const size_t objects = static_cast<size_t>(truth.offsets.back());
+    PERCEPTION_RETURN_IF_ERROR(
+        expect_size(truth.coordinates.size(), objects * width, "ground truth coordinates"));
+    PERCEPTION_RETURN_IF_ERROR(expect_finite(truth.coordinates, "ground truth coordinates"));
+    if (task == Task::kDetection) {
+      if (!request.vocabulary) return {Code::kInvalidArgument, "vocabulary: expected one for detection"};
+      PERCEPTION_RETURN_IF_ERROR(expect_size(truth.labels.size(), objects, "ground truth labels"));
+    }
+    if (task == Task::kGrounding)
+      for (size_t i = 0; i < prompts; ++i)
+        if (truth.offsets[i + 1] - truth.offsets[i] != 1)
+          return {Code::kShapeMismatch, "ground truth " + std::to_string(i) +
+                                            ": expected exactly one box for grounding, received " +
+                                            std::to_string(truth.offsets[i + 1] - truth.offsets[i])};
+  }
+  for (const auto& sizes : {truth.image_sizes, truth.resized_sizes}) {
+    if (sizes.empty()) continue;
+    PERCEPTION_RETURN_IF_ERROR(expect_size(sizes.size(), 2 * prompts, "image sizes"));
+    for (const double size : sizes)
+      if (!(size > 0) || !std::isfinite(size))
+        return {Code::kInvalidValue,
+                "image sizes: expected positive finite numbers of pixels, received " + std::to_string(size)};
+  }
+  if (task != Task::kOcr) {
+    const Space space = request.recipe->space_fixed ? request.recipe->space : request.truth_space;
+    const bool converts_pixels =
+        (request.prediction_space != space || request.truth_space != space || !truth.resized_sizes.empty()) &&
+        (request.prediction_space == Space::kPixels || request.truth_space == Space::kPixels ||
+         space == Space::kPixels);
+    if (converts_pixels && truth.image_sizes.empty())
+      return {Code::kInvalidArgument,
+              "coordinates: pixels can only be converted where the image sizes are known; give imageSize"};
+  }
+  PERCEPTION_RETURN_IF_ERROR(expect_size(result.rewards.size(), count, "rewards"));
+  PERCEPTION_RETURN_IF_ERROR(expect_size(result.terms.size(), count * request.recipe->terms.size(), "terms"));
+  PERCEPTION_RETURN_IF_ERROR(expect_size(result.advantages.size(), count, "advantages"));
+  PERCEPTION_RETURN_IF_ERROR(expect_size(result.status.size(), count, "status"));
+  if (!result.match_offsets.empty()) {
+    PERCEPTION_RETURN_IF_ERROR(
+        validate_offsets(result.match_offsets, result.matches.size(), "match offsets"));
+    PERCEPTION_RETURN_IF_ERROR(expect_size(result.match_offsets.size(), count + 1, "match offsets"));
+    for (size_t i = 0; i < count && task != Task::kOcr; ++i) {
+      const size_t prompt = i / static_cast<size_t>(request.completions_per_truth);
+      if (result.match_offsets[i + 1] - result.match_offsets[i] !=
+          truth.offsets[prompt + 1] - truth.offsets[prompt])
+        return {Code::kShapeMismatch, "match offsets: expected one entry per object of the ground truth"};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status score_batch(const ScoreRequest& request, ScoreResult& result) {
+  PERCEPTION_RETURN_IF_ERROR(validate(request, result));
+  const Recipe& recipe = *request.recipe;
+  const Scorer scorer(request);
+  const auto count = static_cast<int64_t>(request.completions.size());
+  // A page of OCR is worth a chunk of its own; short answers are taken by the dozen.
+  const int64_t grain = recipe.task == Task::kOcr ? 1 : 16;
+  std::vector<SpaceCheck> checks(static_cast<size_t>((count + grain - 1) / grain));
+
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    thread_local Scratch scratch;
+    SpaceCheck& check = checks[static_cast<size_t>(begin / grain)];
+    for (int64_t i = begin; i < end; ++i) {
+      Item item;
+      item.completion = request.completions[static_cast<size_t>(i)];
+      item.truth = i / request.completions_per_truth;
+      if (recipe.task != Task::kOcr) {
+        const auto prompt = static_cast<size_t>(item.truth);
+        item.first = static_cast<size_t>(request.truth.offsets[prompt]);
+        item.objects = static_cast<size_t>(request.truth.offsets[prompt + 1]) - item.first;
+        item.frame = scorer.frame_of(item.truth);
+        if (!result.match_offsets.empty())
+          item.matches = result.matches.subspan(static_cast<size_t>(result.match_offsets[i]), item.objects);
+      }
+      Values values;
+      uint8_t status = 0;
+      double total = 0;
+      if (scorer.score(item, scratch, values, status)) {
+        for (const WeightedTerm& weighted : recipe.terms) total += weighted.weight * values[weighted.term];
+        total = std::clamp(total, recipe.clamp_low, recipe.clamp_high);
+      }
+      if (recipe.task != Task::kOcr) scorer.check_space(item, scratch.parsed, check);
+      result.rewards[static_cast<size_t>(i)] = static_cast<float>(total);
+      for (size_t term = 0; term < recipe.terms.size(); ++term)
+        result.terms[term * static_cast<size_t>(count) + static_cast<size_t>(i)] =
+            static_cast<float>(values[recipe.terms[term].term]);
+      result.status[static_cast<size_t>(i)] = status;
+    }
+  });
+
+  result.space = {};
+  for (const SpaceCheck& check : checks) {
+    result.space.predictions += check.predictions;
+    result.space.predictions_outside += check.predictions_outside;
+  }
+  scorer.check_truth_space(result.space);
+
+  const bool by_id = !request.group_of.empty();
+  const size_t groups = by_id ? static_cast<size_t>(std::max(request.groups, 0))
+                              : std::max<size_t>(request.group_offsets.size(), 1) - 1;
+  std::vector<float> mean(groups), std(groups);
+  if (by_id)
+    return group_advantages_by_id(result.rewards, request.group_of, request.groups, request.advantage,
+                                  result.advantages, mean, std);
+  return group_advantages(result.rewards, request.group_offsets, request.advantage, result.advantages, mean,
+                          std);
+}
+
+}  // namespace perception

@@ -1,0 +1,175 @@
+/**
+ * Everything the add-on exports; native/node/ is the other side. Arguments are flat typed arrays and numbers, results go
+ * into arrays that the caller allocates. With `async` true a function copies its inputs, works off this thread and
+ * returns a promise.
+ */
+export interface Binding {
+  info(): { threads: number; hardwareThreads: number; variant: string; compiler: string };
+  setThreads(threads: number): void;
+  pairwiseIou(
+    a: Float32Array,
+    b: Float32Array,
+    kind: number,
+    format: number,
+    out: Float32Array,
+    async: boolean,
+  ): Result<void>;
+  pairwiseIouBatch(
+    a: Float32Array,
+    aOffsets: Int32Array,
+    b: Float32Array,
+    bOffsets: Int32Array,
+    kind: number,
+    format: number,
+    outOffsets: Int32Array,
+    out: Float32Array,
+    async: boolean,
+  ): Result<void>;
+  pairwiseDistance(
+    a: Float32Array,
+    b: Float32Array,
+    metric: number,
+    out: Float32Array,
+    async: boolean,
+  ): Result<void>;
+  linearSumAssignment(
+    cost: Float32Array | Float64Array,
+    rows: number,
+    cols: number,
+    maximize: boolean,
+    columnOfRow: Int32Array,
+    async: boolean,
+  ): Result<number>;
+  linearSumAssignmentBatch(
+    costs: Float32Array | Float64Array,
+    offsets: Int32Array,
+    rows: Int32Array,
+    cols: Int32Array,
+    maximize: boolean,
+    rowOffsets: Int32Array,
+    columnOfRow: Int32Array,
+    totals: Float64Array,
+    async: boolean,
+  ): Result<void>;
+  groupAdvantages(
+    rewards: Float32Array,
+    groups: Int32Array,
+    byId: boolean,
+    groupCount: number,
+    options: NativeAdvantageOptions,
+    advantages: Float32Array,
+    mean: Float32Array,
+    std: Float32Array,
+    async: boolean,
+  ): Result<void>;
+  editDistance(
+    a: Uint8Array,
+    aOffsets: Int32Array,
+    b: Uint8Array,
+    bOffsets: Int32Array,
+    distances: Int32Array,
+    async: boolean,
+  ): Result<void>;
+  score(request: NativeScoreRequest, async: boolean): Result<SpaceCounts>;
+  parse(text: string, reader: number, vocabulary: NativeVocabulary | undefined): NativeParsed;
+}
+
+export type Result<T> = T | Promise<T>;
+
+export interface NativeAdvantageOptions {
+  scale: number;
+  baseline: number;
+  epsilon: number;
+  ddof: number;
+  clipLow: number;
+  clipHigh: number;
+}
+
+/** core/reward/recipe.h as numbers. */
+export interface NativeRecipe {
+  task: number;
+  reader: number;
+  terms: Int32Array;
+  weights: Float64Array;
+  clampLow: number;
+  clampHigh: number;
+  /** -1: formulas are evaluated in the ground truth's space. */
+  space: number;
+  formatGate: boolean;
+  countFaulty: boolean;
+  formatOnlyWithoutMatch: boolean;
+  iouPower: number;
+  iouEpsilon: number;
+  costL1: number;
+  costGiou: number;
+  costClass: number;
+  minIou: number;
+  classes: number;
+}
+
+export interface NativeVocabulary {
+  bytes: Uint8Array;
+  offsets: Int32Array;
+  ids: Int32Array;
+}
+
+/** core/reward/score.h: request and result in one object. */
+export interface NativeScoreRequest {
+  recipe: NativeRecipe;
+  vocabulary: NativeVocabulary | undefined;
+  completions: Uint8Array;
+  completionOffsets: Int32Array;
+  completionsPerTruth: number;
+  predictionSpace: number;
+  truthSpace: number;
+  truthOffsets: Int32Array | undefined;
+  truthCoordinates: Float64Array | undefined;
+  truthLabels: Int32Array | undefined;
+  truthTexts: Uint8Array | undefined;
+  truthTextOffsets: Int32Array | undefined;
+  imageSizes: Float64Array | undefined;
+  resizedSizes: Float64Array | undefined;
+  groupOffsets: Int32Array | undefined;
+  groupOf: Int32Array | undefined;
+  groups: number;
+  advantage: NativeAdvantageOptions;
+  rewards: Float32Array;
+  terms: Float32Array;
+  advantages: Float32Array;
+  status: Uint8Array;
+  matches: Int32Array | undefined;
+  matchOffsets: Int32Array | undefined;
+}
+
+export interface SpaceCounts {
+  predictions: number;
+  predictionsOutside: number;
+  truths: number;
+  truthsOutside: number;
+}
+
+export interface NativeParsed {
+  boxes: Float32Array;
+  labels: (string | null)[];
+  boxFaults: Uint8Array;
+  points: Float32Array;
+  pointLabels: (string | null)[];
+  pointFaults: Uint8Array;
+  rejected: { text: string; faults: number }[];
+  status: number;
+}
+
+/** The exports' names; a test holds the built add-on against them. */
+export const bindingNames: readonly (keyof Binding)[] = [
+  'info',
+  'setThreads',
+  'pairwiseIou',
+  'pairwiseIouBatch',
+  'pairwiseDistance',
+  'linearSumAssignment',
+  'linearSumAssignmentBatch',
+  'groupAdvantages',
+  'editDistance',
+  'score',
+  'parse',
+];

@@ -1,0 +1,158 @@
+import { invalid, PerceptionError } from '../errors.js';
+import type { NativeAdvantageOptions } from '../native/binding.js';
+import { type Call, runAsync, runSync } from '../native/load.js';
+import { choice, finiteNumber, offsetsOf, optionsObject, typedArray, wholeNumber } from './validate.js';
+
+export type AdvantageScale = 'group' | 'batch' | 'none';
+export type AdvantageBaseline = 'mean' | 'leave-one-out';
+
+const scales: readonly AdvantageScale[] = ['group', 'batch', 'none'];
+const baselines: readonly AdvantageBaseline[] = ['mean', 'leave-one-out'];
+
+/** How rewards become advantages. */
+export interface AdvantageFormula {
+  /** What the difference from the baseline is divided by: the group's standard deviation (GRPO), the batch's, or nothing (Dr. GRPO). Default 'group'. */
+  scale?: AdvantageScale;
+  /** The group's mean (GRPO), or the mean of the group's other rewards (RLOO). Default 'mean'. */
+  baseline?: AdvantageBaseline;
+  /** Added to the standard deviation. Default 1e-4, as Perception-R1 and TRL. */
+  epsilon?: number;
+  /** Degrees of freedom taken off in the variance: 1 divides by n - 1. Default 1. */
+  ddof?: 0 | 1;
+  /** Bounds that advantages are clipped to. */
+  clip?: [low: number, high: number];
+}
+
+/** Which rewards belong together; exactly one of the three. */
+export interface AdvantageGroups {
+  /** Groups are consecutive rewards, this many each. */
+  groupSize?: number;
+  /** Groups are consecutive rewards: group g is `[groupOffsets[g], groupOffsets[g + 1])`. */
+  groupOffsets?: Int32Array;
+  /** The group of each reward, as any whole numbers in any order. */
+  groupIds?: Int32Array;
+}
+
+export interface AdvantageOptions extends AdvantageFormula, AdvantageGroups {}
+
+export interface Advantages {
+  /** `[n]`, one per reward. */
+  advantages: Float32Array;
+  /** Mean of each group's scored rewards (NaN where there is none). With `groupIds`, groups are in ascending order of id. */
+  mean: Float32Array;
+  /** Standard deviation of each group's scored rewards (NaN where there is none, 0 for a single one). */
+  std: Float32Array;
+}
+
+/** @internal The formula as the add-on takes it. */
+export function nativeFormula(formula: AdvantageFormula): NativeAdvantageOptions {
+  const epsilon = finiteNumber(formula.epsilon ?? 1e-4, 'epsilon');
+  if (epsilon < 0) throw invalid('INVALID_ARGUMENT', 'epsilon', 'a number of at least 0', epsilon);
+  const clip = formula.clip ?? [-Infinity, Infinity];
+  if (!Array.isArray(clip) || clip.length !== 2 || !(clip[0] <= clip[1])) {
+    throw invalid('INVALID_ARGUMENT', 'clip', '[low, high] with low <= high', formula.clip);
+  }
+  return {
+    scale: choice(formula.scale, 'group', scales, 'scale'),
+    baseline: choice(formula.baseline, 'mean', baselines, 'baseline'),
+    epsilon,
+    ddof: wholeNumber(formula.ddof ?? 1, 'ddof', 0, 1),
+    clipLow: clip[0],
+    clipHigh: clip[1],
+  };
+}
+
+/** @internal Groups as the add-on takes them: offsets, or a dense group number for each reward. */
+export interface NativeGroups {
+  byId: boolean;
+  groups: Int32Array;
+  count: number;
+}
+
+/** @internal */
+export function nativeGroups(options: AdvantageGroups, length: number): NativeGroups {
+  const given = (['groupSize', 'groupOffsets', 'groupIds'] as const).filter(
+    (key) => options[key] !== undefined,
+  );
+  if (given.length !== 1) {
+    throw new PerceptionError(
+      'INVALID_ARGUMENT',
+      `groups: expected exactly one of groupSize, groupOffsets and groupIds, received ${given.join(' and ') || 'none'}`,
+    );
+  }
+  if (options.groupIds !== undefined) {
+    const ids = typedArray(options.groupIds, 'groupIds', Int32Array);
+    if (ids.length !== length)
+      throw invalid('SHAPE_MISMATCH', 'groupIds', `${length} entries, one per reward`, ids);
+    const numbers = new Map([...new Set(ids)].sort((a, b) => a - b).map((id, index) => [id, index]));
+    return { byId: true, groups: ids.map((id) => numbers.get(id)!), count: numbers.size };
+  }
+  if (options.groupOffsets !== undefined) {
+    const groups = offsetsOf(options.groupOffsets, length, 'groupOffsets');
+    return { byId: false, groups, count: groups.length - 1 };
+  }
+  const size = wholeNumber(options.groupSize, 'groupSize', 1);
+  if (length % size !== 0) {
+    throw invalid('SHAPE_MISMATCH', 'groupSize', `a divisor of the number of rewards, ${length}`, size);
+  }
+  const count = length / size;
+  return { byId: false, groups: Int32Array.from({ length: count + 1 }, (_, i) => i * size), count };
+}
+
+function advantagesCall(rewards: Float32Array, options: AdvantageOptions): Call<void, Advantages> {
+  const o = optionsObject(options, 'options', [
+    'groupSize',
+    'groupOffsets',
+    'groupIds',
+    'scale',
+    'baseline',
+    'epsilon',
+    'ddof',
+    'clip',
+  ]);
+  typedArray(rewards, 'rewards', Float32Array);
+  const { byId, groups, count } = nativeGroups(o, rewards.length);
+  const formula = nativeFormula(o);
+  const result = {
+    advantages: new Float32Array(rewards.length),
+    mean: new Float32Array(count),
+    std: new Float32Array(count),
+  };
+  return {
+    start: (native, off) =>
+      native.groupAdvantages(
+        rewards,
+        groups,
+        byId,
+        count,
+        formula,
+        result.advantages,
+        result.mean,
+        result.std,
+        off,
+      ),
+    finish: () => result,
+  };
+}
+
+/**
+ * Group-relative advantages: `(reward - baseline) / (std + epsilon)`, clipped (GRPO, arXiv 2402.03300; RLOO; Dr. GRPO).
+ *
+ * A NaN reward means "not scored": it is left out of every mean and standard deviation and gets advantage 0. A group
+ * whose scored rewards are all equal, one alone included, gets exactly 0.
+ *
+ * @param rewards `[n]`
+ * @throws PerceptionError INVALID_VALUE (an infinite reward), SHAPE_MISMATCH, INVALID_OFFSETS, INVALID_ARGUMENT
+ * @example groupAdvantages(new Float32Array([1, 0, 1, 0]), { groupSize: 2 }).advantages // ±0.707
+ */
+export function groupAdvantages(rewards: Float32Array, options: AdvantageOptions): Advantages {
+  return runSync(advantagesCall(rewards, options));
+}
+
+/** {@link groupAdvantages} off this thread. The inputs are copied first and may be changed at once. */
+export async function groupAdvantagesAsync(
+  rewards: Float32Array,
+  options: AdvantageOptions,
+): Promise<Advantages> {
+  return runAsync(advantagesCall(rewards, options));
+}

@@ -1,0 +1,214 @@
+import { describe, invalid, PerceptionError } from '../errors.js';
+import { type Packed, packStrings } from '../ops/text.js';
+import type { Task } from './recipes.js';
+import type { Vocabulary } from './vocabulary.js';
+
+/** Numbers one after the other, in a typed array or a plain one. */
+export type Numbers = Float32Array | Float64Array | Int32Array | readonly number[];
+
+interface Sized {
+  /** Width and height in pixels of the image that the annotation belongs to. */
+  imageSize?: readonly [width: number, height: number];
+  /** Width and height of the image that the model saw, where the processor resized it. */
+  resizedSize?: readonly [width: number, height: number];
+}
+
+/** One box, x1 y1 x2 y2. */
+export interface GroundingTruth extends Sized {
+  box: Numbers;
+}
+
+/** Boxes, x1 y1 x2 y2 each, flat or as a list of lists; as many labels, by name or by the vocabulary's id. */
+export interface DetectionTruth extends Sized {
+  boxes: Numbers | readonly Numbers[];
+  labels: readonly (string | number)[] | Int32Array;
+}
+
+/** Points, x y each, flat or as a list of lists. */
+export interface CountingTruth extends Sized {
+  points: Numbers | readonly Numbers[];
+}
+
+export interface OcrTruth {
+  text: string;
+}
+
+/** What is true of one image (or prompt). No objects at all is legal for detection and counting. */
+export type GroundTruth = GroundingTruth | DetectionTruth | CountingTruth | OcrTruth;
+
+/** @internal Ground truth as the add-on takes it. */
+export interface PackedTruth {
+  offsets: Int32Array | undefined;
+  coordinates: Float64Array | undefined;
+  labels: Int32Array | undefined;
+  texts: Packed | undefined;
+  imageSizes: Float64Array | undefined;
+  resizedSizes: Float64Array | undefined;
+}
+
+const shapes: Readonly<Record<Task, string>> = {
+  grounding: '{box} for a grounding recipe',
+  detection: '{boxes, labels} for a detection recipe',
+  counting: '{points} for a counting recipe',
+  ocr: '{text} for an OCR recipe',
+};
+
+/** @internal Checks and flattens the ground truth of a batch. @throws PerceptionError INVALID_GROUND_TRUTH */
+export function packTruth(
+  task: Task,
+  truths: readonly GroundTruth[],
+  vocabulary: Vocabulary | undefined,
+  sizes: Sized,
+): PackedTruth {
+  const packed: PackedTruth = {
+    offsets: undefined,
+    coordinates: undefined,
+    labels: undefined,
+    texts: undefined,
+    imageSizes: undefined,
+    resizedSizes: undefined,
+  };
+  if (task === 'ocr') {
+    packed.texts = packStrings(
+      truths.map((truth, i) => {
+        const text = member(truth, i, task, 'text');
+        if (typeof text !== 'string') throw wrong(i, task, truth);
+        return text;
+      }),
+      'groundTruth',
+    );
+    return packed;
+  }
+  const offsets = new Int32Array(truths.length + 1);
+  const coordinates: number[] = [];
+  const labels: number[] = [];
+  const width = task === 'counting' ? 2 : 4;
+  for (let i = 0; i < truths.length; i++) {
+    const truth = truths[i]!;
+    const name = task === 'grounding' ? 'box' : task === 'detection' ? 'boxes' : 'points';
+    const count = append(coordinates, member(truth, i, task, name), width, `groundTruth[${i}].${name}`);
+    if (task === 'grounding' && count !== 1) {
+      throw invalid(
+        'INVALID_GROUND_TRUTH',
+        `groundTruth[${i}].box`,
+        'four numbers',
+        (truth as GroundingTruth).box,
+      );
+    }
+    if (task === 'detection') appendLabels(labels, truth as DetectionTruth, count, vocabulary!, i);
+    offsets[i + 1] = offsets[i]! + count;
+  }
+  if (width === 4) refuseInverted(coordinates, offsets);
+  packed.offsets = offsets;
+  packed.coordinates = Float64Array.from(coordinates);
+  if (task === 'detection') packed.labels = Int32Array.from(labels);
+  packed.imageSizes = sizesOf(truths as readonly Sized[], 'imageSize', sizes.imageSize);
+  packed.resizedSizes = sizesOf(truths as readonly Sized[], 'resizedSize', sizes.resizedSize);
+  return packed;
+}
+
+function wrong(i: number, task: Task, truth: unknown): PerceptionError {
+  return invalid('INVALID_GROUND_TRUTH', `groundTruth[${i}]`, shapes[task], truth);
+}
+
+function member(truth: unknown, i: number, task: Task, name: string): unknown {
+  if (typeof truth !== 'object' || truth === null || !(name in truth)) throw wrong(i, task, truth);
+  return (truth as Record<string, unknown>)[name];
+}
+
+const isNumbers = (value: unknown): value is ArrayLike<number> =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+/** Appends the numbers of `value`, flat or nested, to `to`; returns how many tuples of `width` they are. */
+function append(to: number[], value: unknown, width: number, name: string): number {
+  if (!isNumbers(value)) {
+    throw invalid('INVALID_GROUND_TRUTH', name, `numbers, ${width} each, flat or as a list of lists`, value);
+  }
+  const start = to.length;
+  if (Array.isArray(value) && value.length > 0 && isNumbers(value[0])) {
+    for (let k = 0; k < value.length; k++) {
+      const item: unknown = value[k];
+      if (!isNumbers(item) || item.length !== width) {
+        throw invalid('INVALID_GROUND_TRUTH', `${name}[${k}]`, `${width} numbers`, item);
+      }
+      for (let c = 0; c < width; c++) to.push(item[c]!);
+    }
+  } else {
+    if (value.length % width !== 0) {
+      throw invalid('INVALID_GROUND_TRUTH', name, `a multiple of ${width} numbers`, value);
+    }
+    for (let k = 0; k < value.length; k++) to.push(value[k]!);
+  }
+  for (let k = start; k < to.length; k++) {
+    if (typeof to[k] !== 'number' || !Number.isFinite(to[k])) {
+      throw invalid('INVALID_GROUND_TRUTH', name, 'finite numbers', to[k]);
+    }
+  }
+  return (to.length - start) / width;
+}
+
+function appendLabels(
+  to: number[],
+  truth: DetectionTruth,
+  count: number,
+  vocabulary: Vocabulary,
+  i: number,
+): void {
+  const { labels } = truth;
+  if (!isNumbers(labels) || labels.length !== count) {
+    throw invalid('INVALID_GROUND_TRUTH', `groundTruth[${i}].labels`, `${count} labels, one per box`, labels);
+  }
+  for (let k = 0; k < count; k++) {
+    const label: unknown = labels[k];
+    const id = typeof label === 'string' ? vocabulary.ids.get(label) : (label as number);
+    if (id === undefined || !vocabulary.known.has(id)) {
+      throw new PerceptionError(
+        'INVALID_GROUND_TRUTH',
+        `groundTruth[${i}].labels[${k}]: expected a name or id of the recipe's vocabulary (${vocabulary.ids.size} labels), received ${describe(label)}; set recipe.vocabulary to the labels of your data`,
+      );
+    }
+    to.push(id);
+  }
+}
+
+function refuseInverted(coordinates: readonly number[], offsets: Int32Array): void {
+  for (let k = 0; k < coordinates.length; k += 4) {
+    if (coordinates[k + 2]! >= coordinates[k]! && coordinates[k + 3]! >= coordinates[k + 1]!) continue;
+    const i = offsets.findIndex((offset) => offset > k / 4) - 1;
+    throw new PerceptionError(
+      'INVALID_GROUND_TRUTH',
+      `groundTruth[${i}]: expected boxes x1 y1 x2 y2 with x1 <= x2 and y1 <= y2, received [${coordinates.slice(k, k + 4).join(', ')}]; COCO's x y width height must be converted first`,
+    );
+  }
+}
+
+/** Sizes of all images, or undefined where none is given. Some but not all is an error. */
+function sizesOf(
+  truths: readonly Sized[],
+  key: 'imageSize' | 'resizedSize',
+  common: readonly [number, number] | undefined,
+): Float64Array | undefined {
+  const sizes = new Float64Array(2 * truths.length);
+  let given = 0;
+  for (let i = 0; i < truths.length; i++) {
+    const size = truths[i]![key] ?? common;
+    if (size === undefined) continue;
+    if (
+      !isNumbers(size) ||
+      size.length !== 2 ||
+      !(size[0]! > 0 && size[1]! > 0 && size[0]! + size[1]! < Infinity)
+    ) {
+      throw invalid('INVALID_GROUND_TRUTH', `groundTruth[${i}].${key}`, '[width, height] in pixels', size);
+    }
+    sizes.set(size, 2 * i);
+    given++;
+  }
+  if (given === 0) return undefined;
+  if (given !== truths.length) {
+    throw new PerceptionError(
+      'INVALID_GROUND_TRUTH',
+      `groundTruth: expected ${key} on every entry or on none, received it on ${given} of ${truths.length}`,
+    );
+  }
+  return sizes;
+}
