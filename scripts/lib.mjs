@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const require = createRequire(import.meta.url);
@@ -37,16 +38,14 @@ export function buildWithCmake() {
   runPackage('cmake-js', 'bin/cmake-js', ['compile', '--out', 'build/cmake', '--parallel', String(jobs)]);
 }
 
-/** Builds the add-on with node-gyp, into build/Release, in the folder `directory`. */
-export function buildWithGyp(directory = root) {
-  runPackage('node-gyp', 'bin/node-gyp.js', ['configure', 'build', '--jobs', String(jobs)], {
-    cwd: directory,
-  });
+/** Runs node-gyp, with the headers that this Node brought along where there are some, so that none are downloaded. */
+export function gyp(...commands) {
+  const nodeDir = join(dirname(process.execPath), '..');
+  const local = existsSync(join(nodeDir, 'include/node/node_api.h')) ? ['--nodedir', nodeDir] : [];
+  runPackage('node-gyp', 'bin/node-gyp.js', [...commands, ...local, '--jobs', String(jobs)]);
 }
 
-export const addonOf = {
-  cmake: `${root}build/cmake/Release/perception_r1.node`,
-  gyp: `${root}build/Release/perception_r1.node`,
-};
-
-export const exists = existsSync;
+/** Builds the add-on with node-gyp, into build/Release. */
+export function buildWithGyp() {
+  gyp('configure', 'build');
+}

@@ -47,29 +47,31 @@ std::span<T> elements(const Napi::Value& value, const char* name) {
   return {static_cast<T*>(data), data ? length : 0};
 }
 
-// An input of a job. Work that leaves the thread gets a copy: JavaScript may detach or shrink a buffer at any
-// time, and nothing in Node-API can hold its memory in place.
+// What a job does with an input. Node-API cannot hold a buffer's memory in place: JavaScript may detach or
+// shrink it while another thread reads.
+enum class Hold : uint8_t {
+  kView,  // the job ends before JavaScript runs again
+  kCopy,  // asynchronous, the caller's own array: copied
+  kKeep,  // asynchronous, an array that only the TypeScript layer knows: kept alive
+};
+
 template <class T>
 class Input {
  public:
   Input() = default;
-  Input(const Napi::Value& value, const char* name, bool copy) : view_(elements<T>(value, name)) {
-    if (copy) {
-      owned_.assign(view_.begin(), view_.end());
-      view_ = owned_;
+  Input(const Napi::Value& value, const char* name, Hold hold) : view_(elements<T>(value, name)) {
+    if (hold == Hold::kCopy) {
+      copy_.assign(view_.begin(), view_.end());
+      view_ = copy_;
+    } else if (hold == Hold::kKeep) {
+      keep_ = Napi::Persistent(value.As<Napi::Object>());
     }
-  }
-  Input(Input&& other) noexcept { *this = std::move(other); }
-  Input& operator=(Input&& other) noexcept {
-    const bool owns = !other.owned_.empty();
-    owned_ = std::move(other.owned_);
-    view_ = owns ? std::span<const T>(owned_) : other.view_;
-    return *this;
   }
   std::span<const T> span() const { return view_; }
 
  private:
-  std::vector<T> owned_;
+  std::vector<T> copy_;  // moving it moves its memory along, so the view stays right
+  Napi::ObjectReference keep_;
   std::span<const T> view_;
 };
 

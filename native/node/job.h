@@ -48,10 +48,14 @@ class JobWorker : public Napi::AsyncWorker {
     status_ = guarded([this] { return job_.run(); });
   }
   void OnOK() override {
-    if (status_.ok())
-      deferred_.Resolve(job_.result(Env()));
-    else
-      deferred_.Reject(to_error(Env(), status_).Value());
+    try {
+      if (status_.ok())
+        deferred_.Resolve(job_.result(Env()));
+      else
+        deferred_.Reject(to_error(Env(), status_).Value());
+    } catch (const Napi::Error&) {
+      // The worker_thread that asked is being terminated: JavaScript runs no more, and nobody awaits the promise.
+    }
   }
 
  private:

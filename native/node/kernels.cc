@@ -102,8 +102,9 @@ bool is_float64(const Napi::Value& value) {
 
 template <class T>
 Napi::Value assign(const Napi::CallbackInfo& info, bool async) {
+  const Hold hold = async ? Hold::kCopy : Hold::kView;
   return run_job(info.Env(),
-                 AssignmentJob<T>{{info[0], "cost", async},
+                 AssignmentJob<T>{{info[0], "cost", hold},
                                   integer(info[1], "rows"),
                                   integer(info[2], "cols"),
                                   flag(info[3], "maximize"),
@@ -113,13 +114,14 @@ Napi::Value assign(const Napi::CallbackInfo& info, bool async) {
 
 template <class T>
 Napi::Value assign_batch(const Napi::CallbackInfo& info, bool async) {
+  const Hold hold = async ? Hold::kCopy : Hold::kView;
   return run_job(info.Env(),
-                 AssignmentBatchJob<T>{{info[0], "costs", async},
-                                       {info[1], "offsets", async},
-                                       {info[2], "rows", async},
-                                       {info[3], "cols", async},
+                 AssignmentBatchJob<T>{{info[0], "costs", hold},
+                                       {info[1], "offsets", hold},
+                                       {info[2], "rows", hold},
+                                       {info[3], "cols", hold},
                                        flag(info[4], "maximize"),
-                                       {info[5], "rowOffsets", async},
+                                       {info[5], "rowOffsets", hold},
                                        {info[6], "columnOfRow"},
                                        {info[7], "costs"}},
                  async);
@@ -147,9 +149,10 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
   };
   add("pairwiseIou", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[5], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
     return run_job(info.Env(),
-                   PairwiseIouJob{{info[0], "a", async},
-                                  {info[1], "b", async},
+                   PairwiseIouJob{{info[0], "a", hold},
+                                  {info[1], "b", hold},
                                   choice(info[2], "kind", IouKind::kCiou),
                                   choice(info[3], "format", BoxFormat::kCxcywh),
                                   {info[4], "out"}},
@@ -157,22 +160,24 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
   });
   add("pairwiseIouBatch", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[8], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
     return run_job(info.Env(),
-                   PairwiseIouBatchJob{{info[0], "a.values", async},
-                                       {info[1], "a.offsets", async},
-                                       {info[2], "b.values", async},
-                                       {info[3], "b.offsets", async},
+                   PairwiseIouBatchJob{{info[0], "a.values", hold},
+                                       {info[1], "a.offsets", hold},
+                                       {info[2], "b.values", hold},
+                                       {info[3], "b.offsets", hold},
                                        choice(info[4], "kind", IouKind::kCiou),
                                        choice(info[5], "format", BoxFormat::kCxcywh),
-                                       {info[6], "offsets", async},
+                                       {info[6], "offsets", hold},
                                        {info[7], "out"}},
                    async);
   });
   add("pairwiseDistance", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[4], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
     return run_job(info.Env(),
-                   PairwiseDistanceJob{{info[0], "a", async},
-                                       {info[1], "b", async},
+                   PairwiseDistanceJob{{info[0], "a", hold},
+                                       {info[1], "b", hold},
                                        choice(info[2], "metric", PointMetric::kL1),
                                        {info[3], "out"}},
                    async);
@@ -187,10 +192,11 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
   });
   add("groupAdvantages", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[8], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
     if (!info[4].IsObject()) throw ArgumentError{{Code::kInvalidArgument, "options: expected an object"}};
     return run_job(info.Env(),
-                   AdvantagesJob{{info[0], "rewards", async},
-                                 {info[1], "groups", async},
+                   AdvantagesJob{{info[0], "rewards", hold},
+                                 {info[1], "groups", hold},
                                  flag(info[2], "byId"),
                                  static_cast<int32_t>(integer(info[3], "groupCount")),
                                  advantage_options(info[4].As<Napi::Object>()),
@@ -201,9 +207,10 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
   });
   add("editDistance", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[5], "async");
+    const Hold hold = async ? Hold::kKeep : Hold::kView;
     return run_job(info.Env(),
-                   EditDistanceJob{{{info[0], "a", async}, {info[1], "a's offsets", async}},
-                                   {{info[2], "b", async}, {info[3], "b's offsets", async}},
+                   EditDistanceJob{{{info[0], "a", hold}, {info[1], "a's offsets", hold}},
+                                   {{info[2], "b", hold}, {info[3], "b's offsets", hold}},
                                    {info[4], "distances"}},
                    async);
   });

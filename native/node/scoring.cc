@@ -62,8 +62,8 @@ Vocabulary vocabulary_from(const Napi::Object& object) {
 }
 
 template <class T>
-Input<T> optional_input(const Napi::Value& value, const char* name, bool copy) {
-  return value.IsUndefined() ? Input<T>() : Input<T>(value, name, copy);
+Input<T> optional_input(const Napi::Value& value, const char* name, Hold hold) {
+  return value.IsUndefined() ? Input<T>() : Input<T>(value, name, hold);
 }
 
 struct ScoreJob {
@@ -129,26 +129,27 @@ Napi::Value score(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) throw ArgumentError{{Code::kInvalidArgument, "request: expected an object"}};
   const auto r = info[0].As<Napi::Object>();
   const bool async = flag(info[1], "async");
+  const Hold hold = async ? Hold::kKeep : Hold::kView;  // every array is the TypeScript layer's own
   if (!r.Get("recipe").IsObject() || !r.Get("advantage").IsObject())
     throw ArgumentError{{Code::kInvalidArgument, "recipe and advantage: expected objects"}};
   ScoreJob job;
   job.recipe = recipe_from(r.Get("recipe").As<Napi::Object>());
   if (const Napi::Value vocabulary = r.Get("vocabulary"); vocabulary.IsObject())
     job.vocabulary = vocabulary_from(vocabulary.As<Napi::Object>());
-  job.completions = {{r.Get("completions"), "completions", async},
-                     {r.Get("completionOffsets"), "completions' offsets", async}};
+  job.completions = {{r.Get("completions"), "completions", hold},
+                     {r.Get("completionOffsets"), "completions' offsets", hold}};
   job.completions_per_truth = integer(r.Get("completionsPerTruth"), "completionsPerTruth", 1);
   job.prediction_space = choice(r.Get("predictionSpace"), "coordinates", Space::kUnit);
   job.truth_space = choice(r.Get("truthSpace"), "coordinates", Space::kUnit);
-  job.truth_offsets = optional_input<int32_t>(r.Get("truthOffsets"), "groundTruth offsets", async);
-  job.truth_coordinates = optional_input<double>(r.Get("truthCoordinates"), "groundTruth coordinates", async);
-  job.truth_labels = optional_input<int32_t>(r.Get("truthLabels"), "groundTruth labels", async);
-  job.truth_texts = {optional_input<uint8_t>(r.Get("truthTexts"), "groundTruth texts", async),
-                     optional_input<int32_t>(r.Get("truthTextOffsets"), "groundTruth texts' offsets", async)};
-  job.image_sizes = optional_input<double>(r.Get("imageSizes"), "imageSize", async);
-  job.resized_sizes = optional_input<double>(r.Get("resizedSizes"), "resizedSize", async);
-  job.group_offsets = optional_input<int32_t>(r.Get("groupOffsets"), "groupOffsets", async);
-  job.group_of = optional_input<int32_t>(r.Get("groupOf"), "groupIds", async);
+  job.truth_offsets = optional_input<int32_t>(r.Get("truthOffsets"), "groundTruth offsets", hold);
+  job.truth_coordinates = optional_input<double>(r.Get("truthCoordinates"), "groundTruth coordinates", hold);
+  job.truth_labels = optional_input<int32_t>(r.Get("truthLabels"), "groundTruth labels", hold);
+  job.truth_texts = {optional_input<uint8_t>(r.Get("truthTexts"), "groundTruth texts", hold),
+                     optional_input<int32_t>(r.Get("truthTextOffsets"), "groundTruth texts' offsets", hold)};
+  job.image_sizes = optional_input<double>(r.Get("imageSizes"), "imageSize", hold);
+  job.resized_sizes = optional_input<double>(r.Get("resizedSizes"), "resizedSize", hold);
+  job.group_offsets = optional_input<int32_t>(r.Get("groupOffsets"), "groupOffsets", hold);
+  job.group_of = optional_input<int32_t>(r.Get("groupOf"), "groupIds", hold);
   job.groups = static_cast<int32_t>(integer(r.Get("groups"), "groups"));
   job.advantage = advantage_options(r.Get("advantage").As<Napi::Object>());
   job.rewards = {r.Get("rewards"), "rewards"};
@@ -158,7 +159,7 @@ Napi::Value score(const Napi::CallbackInfo& info) {
   job.wants_matches = !r.Get("matches").IsUndefined();
   if (job.wants_matches) {
     job.matches = {r.Get("matches"), "matches"};
-    job.match_offsets = {r.Get("matchOffsets"), "match offsets", async};
+    job.match_offsets = {r.Get("matchOffsets"), "match offsets", hold};
   }
   return run_job(info.Env(), std::move(job), async);
 }

@@ -59,12 +59,13 @@ Corners<T> widen(const float* box) {
   return {T(box[0]), T(box[1]), T(box[2]), T(box[3])};
 }
 
-// Boxes in corners; some with no extent, some inverted, some the same as others.
+// Boxes in corners; some with no extent, some inverted, some the same as others, some with -0.
 std::vector<float> odd_boxes(size_t count, uint32_t seed) {
   std::mt19937 random(seed);
   std::uniform_int_distribution<int> coordinate(-3, 4);
   std::vector<float> boxes(4 * count);
-  for (float& value : boxes) value = static_cast<float>(coordinate(random)) / 3;
+  for (float& value : boxes)
+    value = static_cast<float>(coordinate(random)) / (coordinate(random) < 0 ? -3 : 3);
   return boxes;
 }
 

@@ -159,6 +159,12 @@ TEST_CASE("thread pool: an exception comes back to the caller, and the pool goes
     }
     // Every chunk throws: one exception is rethrown, the others are dropped.
     CHECK_THROWS_AS(parallel_for(64, 1, [](int64_t, int64_t) { throw std::bad_alloc(); }), std::bad_alloc);
+    // The chunks that nobody has begun are abandoned: all of these would take hours.
+    CHECK_THROWS_AS(parallel_for(int64_t{1} << 40, 1,
+                                 [](int64_t begin, int64_t) {
+                                   if (begin == 100) throw std::runtime_error("chunk 100");
+                                 }),
+                    std::runtime_error);
     if (threads == 4) {
       std::atomic<int> arrived{0};
       parallel_for(2, 1, [&](int64_t, int64_t) {

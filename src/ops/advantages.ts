@@ -88,7 +88,7 @@ export function nativeGroups(options: AdvantageGroups, length: number): NativeGr
     return { byId: true, groups: ids.map((id) => numbers.get(id)!), count: numbers.size };
   }
   if (options.groupOffsets !== undefined) {
-    const groups = offsetsOf(options.groupOffsets, length, 'groupOffsets');
+    const groups = offsetsOf(options.groupOffsets, length, 'groupOffsets').slice();
     return { byId: false, groups, count: groups.length - 1 };
   }
   const size = wholeNumber(options.groupSize, 'groupSize', 1);

@@ -7,6 +7,29 @@ const encoder = new TextEncoder();
 export interface Packed {
   bytes: Uint8Array;
   offsets: Int32Array;
+  /** Gives the buffer back, to be used for the next batch. `bytes` must not be read after that. */
+  release(): void;
+}
+
+// Fresh memory costs more (page faults) than the copying itself, so a few buffers go round.
+const spares: Uint8Array<ArrayBuffer>[] = [];
+const maxSpares = 3;
+const maxSpareBytes = 64 * 1024 * 1024;
+const maxBytes = 2147483647; // offsets are Int32
+
+function takeBuffer(size: number, name: string): Uint8Array<ArrayBuffer> {
+  if (size > maxBytes) {
+    throw new PerceptionError('TOO_LARGE', `${name}: expected at most 2 GiB of text in one batch; split it`);
+  }
+  const index = spares.findIndex((spare) => spare.length >= size);
+  return index >= 0 ? spares.splice(index, 1)[0]! : new Uint8Array(size);
+}
+
+function giveBuffer(buffer: Uint8Array<ArrayBuffer>): void {
+  if (buffer.length > maxSpareBytes) return;
+  spares.push(buffer);
+  spares.sort((a, b) => a.length - b.length);
+  if (spares.length > maxSpares) spares.shift();
 }
 
 /**
@@ -23,44 +46,34 @@ export function packStrings(strings: readonly string[], name: string): Packed {
     units += text.length;
   }
   // Mostly ASCII: one byte a unit is the guess, grown where a text needs up to three.
-  let bytes = new Uint8Array(Math.min(units + 64, 2147483647));
+  let buffer = takeBuffer(units, name);
   let used = 0;
+  const makeRoom = (bytes: number): void => {
+    if (used + bytes <= buffer.length) return;
+    const grown = takeBuffer(Math.max(used + bytes, Math.min(2 * buffer.length, maxBytes)), name);
+    grown.set(buffer.subarray(0, used));
+    giveBuffer(buffer);
+    buffer = grown;
+  };
   for (let i = 0; i < strings.length; i++) {
     const text = strings[i]!;
-    if (!text.isWellFormed()) {
-      const encoded = encodeWtf8(text);
-      bytes = withRoom(bytes, used, used + encoded.length, name);
-      bytes.set(encoded, used);
-      used += encoded.length;
-    } else {
-      let { read, written } = encoder.encodeInto(text, bytes.subarray(used));
+    if (text.isWellFormed()) {
+      let { read, written } = encoder.encodeInto(text, buffer.subarray(used));
       used += written;
-      while (read < text.length) {
-        bytes = withRoom(bytes, used, used + 3 * (text.length - read), name);
-        const more = encoder.encodeInto(text.slice(read), bytes.subarray(used));
-        read += more.read;
-        used += more.written;
-        ({ written } = more);
+      if (read < text.length) {
+        makeRoom(3 * (text.length - read));
+        ({ read, written } = encoder.encodeInto(text.slice(read), buffer.subarray(used)));
+        used += written;
       }
+    } else {
+      const encoded = encodeWtf8(text);
+      makeRoom(encoded.length);
+      buffer.set(encoded, used);
+      used += encoded.length;
     }
     offsets[i + 1] = used;
   }
-  return { bytes: bytes.subarray(0, used), offsets };
-}
-
-function withRoom(
-  bytes: Uint8Array<ArrayBuffer>,
-  used: number,
-  needed: number,
-  name: string,
-): Uint8Array<ArrayBuffer> {
-  if (needed <= bytes.length) return bytes;
-  if (needed > 2147483647) {
-    throw new PerceptionError('TOO_LARGE', `${name}: expected at most 2 GiB of text in one batch; split it`);
-  }
-  const grown = new Uint8Array(Math.min(Math.max(needed, 2 * bytes.length), 2147483647));
-  grown.set(bytes.subarray(0, used));
-  return grown;
+  return { bytes: buffer.subarray(0, used), offsets, release: () => giveBuffer(buffer) };
 }
 
 function encodeWtf8(text: string): Uint8Array {
@@ -85,6 +98,10 @@ function editDistanceCall(a: readonly string[], b: readonly string[]): Call<void
     start: (native, off) =>
       native.editDistance(packedA.bytes, packedA.offsets, packedB.bytes, packedB.offsets, distances, off),
     finish: () => distances,
+    release: () => {
+      packedA.release();
+      packedB.release();
+    },
   };
 }
 

@@ -191,6 +191,10 @@ function scoreCall(request: ScoreRequest): Call<SpaceCounts, Scores> {
       scores.warnings = warningsOf(counts, predictions, groundTruth);
       return scores;
     },
+    release: () => {
+      completions.release();
+      truth.texts?.release();
+    },
   };
 }
 

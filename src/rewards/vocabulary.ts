@@ -134,12 +134,14 @@ export function vocabularyOf(option: VocabularyOption): Vocabulary {
       'recipe.vocabulary: expected labels that differ, received one twice',
     );
   }
+  const labels = packStrings([...ids.keys()], 'recipe.vocabulary');
   const vocabulary: Vocabulary = {
     ids,
     known: new Set(ids.values()),
-    native: { ...packStrings([...ids.keys()], 'recipe.vocabulary'), ids: Int32Array.from(ids.values()) },
+    native: { bytes: labels.bytes.slice(), offsets: labels.offsets, ids: Int32Array.from(ids.values()) },
     classes: source === coco80 ? 90 : ids.size,
   };
+  labels.release();
   // A frozen or shared list is looked up again batch after batch; one that is changed must not meet a stale entry.
   if (Object.isFrozen(source)) cache.set(source, vocabulary);
   return vocabulary;

@@ -6,7 +6,8 @@
 //   CIoU  DIoU - alpha * v, v = 4/pi^2 (atan(wb/hb) - atan(wa/ha))^2,     Zheng et al. 2020
 //         alpha = v / (1 - IoU + v)
 //
-// A box with a negative extent has area 0. Where a denominator is 0 the quotient is taken as 0.
+// A box with a negative extent has area 0. A quotient that is no finite number (0 / 0, or an area beyond the range of
+// the type) is taken as 0, so finite boxes always give a finite number.
 #pragma once
 
 #include <cstdint>

@@ -82,7 +82,17 @@ void flag_if_empty(ParsedCompletion& out) {
   out.faults |= kFaultNoObjects;
 }
 
-bool is_inverted(const double* box) { return box[2] < box[0] || box[3] < box[1]; }
+// Makes `object` a box if all coordinates are finite.
+void set_box(const double* box, ParsedObject& object) {
+  for (int i = 0; i < 4; ++i) {
+    if (std::isfinite(box[i])) continue;
+    object.faults |= kFaultNonFinite;
+    return;
+  }
+  object.kind = ObjectKind::kBox;
+  std::copy(box, box + 4, object.coordinates);
+  if (box[2] < box[0] || box[3] < box[1]) object.faults |= kFaultInverted;
+}
 
 // ---- grounding ---------------------------------------------------------------------------------
 
@@ -622,6 +632,7 @@ class DetectionReader {
       if ((tensor_.has_float || tensor_.beyond_int64) && checks.overflows_as_floats) {
         object.kind = ObjectKind::kRejected;
         object.faults |= kFaultNonFinite;
+        std::fill(object.coordinates, object.coordinates + 4, 0.0);
       }
       out_.failed_only_with_truth |= object.faults != 0;
       out_.faults |= object.faults;
@@ -666,7 +677,7 @@ class LiteralReader {
 
   bool read(Literal& result) {
     if (text_.find('\0') != std::string_view::npos) return false;
-    // eval strips blanks; after other white space the line must not be indented.
+    // eval strips leading blanks; a line after that must not be indented, nor an empty last line.
     const size_t begin = text_.find_first_not_of(" \t");
     if (begin == std::string_view::npos) return false;
     position_ = text_.find_first_not_of(" \t\r\f", begin);
@@ -678,7 +689,9 @@ class LiteralReader {
     const size_t count = items(result, comma);
     if (count == 0) return false;
     skip(true);
-    return position_ == text_.size();
+    if (position_ < text_.size()) return false;
+    const size_t last = text_.find_last_not_of(" \t");
+    return last + 1 == text_.size() || text_[last] != '\r';
   }
 
  private:
@@ -846,18 +859,12 @@ void read_pr1_grounding(std::string_view text, ParsedCompletion& out) {
   const bool unit = cleaned.text().find(kBoxStart) == std::string_view::npos;
   ParsedObject object;
   cleaned.set_span(pattern.span(), object);
-  object.kind = ObjectKind::kBox;
+  double box[4];
   for (size_t i = 0; i < 4; ++i) {
-    double value = pattern.value(i);
-    if (unit) value = std::trunc(value * 1000) + 0.0;  // + 0.0: an integer has no negative zero
-    object.coordinates[i] = value;
-    if (!std::isfinite(value)) object.kind = ObjectKind::kRejected;
+    box[i] = pattern.value(i);
+    if (unit) box[i] = std::trunc(box[i] * 1000) + 0.0;  // + 0.0: integers have no negative zero
   }
-  if (object.kind == ObjectKind::kRejected) {
-    object.faults = kFaultNonFinite;
-  } else if (is_inverted(object.coordinates)) {
-    object.faults = kFaultInverted;
-  }
+  set_box(box, object);
   add(object, out);
   flag_if_empty(out);
 }
@@ -891,16 +898,7 @@ void read_pr1_counting(std::string_view text, ParsedCompletion& out) {
     cleaned.set_span({begin, end + kBoxEnd.size()}, object);
     Literal literal;
     if (LiteralReader(source.substr(inside, end - inside)).read(literal) && literal.kind == Literal::kBox) {
-      object.kind = ObjectKind::kBox;
-      std::copy(literal.values, literal.values + 4, object.coordinates);
-      for (double value : literal.values) {
-        if (!std::isfinite(value)) object.kind = ObjectKind::kRejected;
-      }
-      if (object.kind == ObjectKind::kRejected) {
-        object.faults = kFaultNonFinite;
-      } else if (is_inverted(literal.values)) {
-        object.faults = kFaultInverted;
-      }
+      set_box(literal.values, object);
     } else {
       object.faults = kFaultMalformed;
     }
