@@ -7,24 +7,15 @@ if (!has('cmake')) {
   process.exit(0);
 }
 
-function build(name, sanitizers) {
-  const directory = `${root}build/${name}`;
-  run('cmake', [
-    '-S',
-    root,
-    '-B',
-    directory,
-    '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
-    '-DPERCEPTION_R1_ADDON=OFF',
-    '-DPERCEPTION_R1_TESTS=ON',
-    `-DPERCEPTION_R1_SANITIZE=${sanitizers}`,
-  ]);
-  run('cmake', ['--build', directory, '--parallel', String(jobs)]);
-  return `${directory}/core_tests`;
+/** Builds the tests as CMakePresets.json has them under this name; returns the program. */
+function build(preset) {
+  run('cmake', ['--preset', preset]);
+  run('cmake', ['--build', `build/${preset}`, '--parallel', String(jobs)]);
+  return `${root}build/${preset}/core_tests`;
 }
 
-run(build('asan', 'address,undefined'), ['--no-version']);
+run(build('asan'), ['--no-version']);
 // Four threads even on a small machine: a race needs company.
-run(build('tsan', 'thread'), ['--no-version', '--test-case=*pool*,*batch*'], {
+run(build('tsan'), ['--no-version', '--test-case=*pool*,*batch*'], {
   env: { ...process.env, PERCEPTION_R1_THREADS: '4', TSAN_OPTIONS: 'halt_on_error=1' },
 });

@@ -232,6 +232,12 @@ describe('coordinates', () => {
     expect(codeOf(() => score('perception-r1/grounding', '', { box: dog }, { coordinates: 'pixels' }))).toBe(
       'INVALID_ARGUMENT',
     );
+    const some = [inImage, truth];
+    const request = { recipe, completions: ['[]', '[]'], groundTruth: some } as const;
+    expect(codeOf(() => scoreCompletions(request))).toBe('no error'); // nothing to convert
+    expect(() => scoreCompletions({ ...request, coordinates: { predictions: 'unit' } })).toThrow(
+      'groundTruth[1].imageSize',
+    );
     expect(codeOf(() => score(recipe, '[]', truth, { coordinates: 'percent' as never }))).toBe(
       'INVALID_ARGUMENT',
     );

@@ -298,6 +298,8 @@ TEST_CASE("score batch: refuses what does not fit together") {
   });
   refused([](Batch& b) { b.image_sizes = {100, 100, 5}; });
   refused([](Batch& b) { b.image_sizes = {100, 0}; });
+  refused([](Batch& b) { b.image_sizes = {100, -1}; });
+  refused([](Batch& b) { b.prediction_space = Space::kUnit; });
   refused([](Batch& b) { b.resized_sizes = {100, 100}; });
   refused([](Batch& b) { b.recipe.task = Task::kGrounding; });  // two boxes where one is expected
 }

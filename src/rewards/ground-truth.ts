@@ -42,7 +42,9 @@ export interface PackedTruth {
   coordinates: Float64Array | undefined;
   labels: Int32Array | undefined;
   texts: Packed | undefined;
+  /** `[n, 2]`, 0 where not known. */
   imageSizes: Float64Array | undefined;
+  /** `[n, 2]`, 0 where the model saw the image in its own size. */
   resizedSizes: Float64Array | undefined;
 }
 
@@ -182,14 +184,13 @@ function refuseInverted(coordinates: readonly number[], offsets: Int32Array): vo
   }
 }
 
-/** Sizes of all images, or undefined where none is given. Some but not all is an error. */
+/** `[n, 2]` sizes, 0 where an entry has none; undefined where no entry has one. */
 function sizesOf(
   truths: readonly Sized[],
   key: 'imageSize' | 'resizedSize',
   common: readonly [number, number] | undefined,
 ): Float64Array | undefined {
-  const sizes = new Float64Array(2 * truths.length);
-  let given = 0;
+  let sizes: Float64Array | undefined;
   for (let i = 0; i < truths.length; i++) {
     const size = truths[i]![key] ?? common;
     if (size === undefined) continue;
@@ -200,15 +201,8 @@ function sizesOf(
     ) {
       throw invalid('INVALID_GROUND_TRUTH', `groundTruth[${i}].${key}`, '[width, height] in pixels', size);
     }
+    sizes ??= new Float64Array(2 * truths.length);
     sizes.set(size, 2 * i);
-    given++;
-  }
-  if (given === 0) return undefined;
-  if (given !== truths.length) {
-    throw new PerceptionError(
-      'INVALID_GROUND_TRUTH',
-      `groundTruth: expected ${key} on every entry or on none, received it on ${given} of ${truths.length}`,
-    );
   }
   return sizes;
 }

@@ -53,6 +53,9 @@ export interface ScoreRequest {
 export interface ScoreWarning {
   code: 'PREDICTIONS_OUTSIDE_SPACE' | 'GROUND_TRUTH_OUTSIDE_SPACE';
   message: string;
+  /** Boxes or points outside the declared space, of `total`. */
+  outside: number;
+  total: number;
 }
 
 export interface Scores {
@@ -142,7 +145,7 @@ function scoreCall(request: ScoreRequest): Call<SpaceCounts, Scores> {
   const groups = nativeGroups(ownGroups ? formula : { groupSize }, count);
   const { predictions, groundTruth, ...sizes } = coordinatesOf(r.coordinates, recipe);
   const truth = packTruth(recipe.task, r.groundTruth, recipe.vocabulary, sizes);
-  requireSizes(recipe, predictions, groundTruth, truth);
+  requireSizes(recipe, predictions, groundTruth, truth, r.groundTruth.length);
   const completions = packStrings(r.completions, 'completions');
 
   const terms = new Float32Array(recipe.termNames.length * count);
@@ -237,14 +240,16 @@ function requireSizes(
   predictions: CoordinateSpace,
   groundTruth: CoordinateSpace,
   truth: PackedTruth,
+  prompts: number,
 ): void {
-  if (recipe.task === 'ocr' || truth.imageSizes) return;
   const used = recipe.native.space < 0 ? groundTruth : spaces[recipe.native.space]!;
-  const converts = predictions !== used || groundTruth !== used || truth.resizedSizes !== undefined;
-  if (converts && [predictions, groundTruth, used].includes('pixels')) {
+  if (recipe.task === 'ocr' || ![predictions, groundTruth, used].includes('pixels')) return;
+  const converts = predictions !== used || groundTruth !== used;
+  for (let i = 0; i < prompts; i++) {
+    if (!(converts || truth.resizedSizes?.[2 * i]) || truth.imageSizes?.[2 * i]) continue;
     throw new PerceptionError(
       'INVALID_GROUND_TRUTH',
-      `groundTruth[0].imageSize: expected [width, height], received none; it is needed to convert predictions in ${predictions} and ground truth in ${groundTruth} to ${used} (coordinates.imageSize serves where all images have one size)`,
+      `groundTruth[${i}].imageSize: expected [width, height], received none; it is needed to bring predictions (${predictions}) and ground truth (${groundTruth}) together (coordinates.imageSize serves where all images have one size)`,
     );
   }
 }
@@ -265,6 +270,8 @@ function warningsOf(
     if (2 * outside <= total) return;
     warnings.push({
       code,
+      outside,
+      total,
       message: `${outside} of ${total} ${what} lie outside the declared space '${space}' (or, of a space of large numbers, all within 0..1): their coordinates are probably in another one, and rewards will be near zero. Check the model's coordinate convention and the image sizes, and say what they are in \`coordinates\`.`,
     });
   };

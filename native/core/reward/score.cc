@@ -150,7 +150,8 @@ class Scorer {
 
  private:
   static const double* size_of(std::span<const double> sizes, int64_t truth) {
-    return sizes.empty() ? nullptr : sizes.data() + 2 * truth;
+    if (sizes.empty() || sizes[static_cast<size_t>(2 * truth)] == 0) return nullptr;
+    return sizes.data() + 2 * truth;
   }
 
   // Beyond the image; or, for spaces of large numbers, all within 0..1, which only a unit space has.
@@ -423,6 +424,34 @@ Status expect_finite(std::span<const double> values, const char* name) {
   return {};
 }
 
+// Sizes are positive or 0 for "not known", and known wherever pixels are converted.
+Status validate_sizes(const ScoreRequest& request, size_t prompts) {
+  const TruthBatch& truth = request.truth;
+  for (const auto& sizes : {truth.image_sizes, truth.resized_sizes}) {
+    if (sizes.empty()) continue;
+    PERCEPTION_RETURN_IF_ERROR(expect_size(sizes.size(), 2 * prompts, "image sizes"));
+    for (size_t i = 0; i < sizes.size(); i += 2)
+      if (!(sizes[i] >= 0 && sizes[i + 1] >= 0) || !std::isfinite(sizes[i] + sizes[i + 1]) ||
+          (sizes[i] == 0) != (sizes[i + 1] == 0))
+        return {Code::kInvalidValue,
+                "image sizes: expected positive finite numbers of pixels for ground truth " +
+                    std::to_string(i / 2)};
+  }
+  const Space space = request.recipe->space_fixed ? request.recipe->space : request.truth_space;
+  const bool pixels = request.prediction_space == Space::kPixels || request.truth_space == Space::kPixels ||
+                      space == Space::kPixels;
+  const bool converts = request.prediction_space != space || request.truth_space != space;
+  for (size_t i = 0; i < prompts && pixels; ++i) {
+    const bool resized = !truth.resized_sizes.empty() && truth.resized_sizes[2 * i] != 0;
+    const bool known = !truth.image_sizes.empty() && truth.image_sizes[2 * i] != 0;
+    if ((converts || resized) && !known)
+      return {Code::kInvalidArgument,
+              "coordinates: pixels are to be converted, but the image size of ground truth " +
+                  std::to_string(i) + " is not known"};
+  }
+  return {};
+}
+
 // Everything that could touch memory is checked here, whatever the caller promised.
 Status validate(const ScoreRequest& request, const ScoreResult& result) {
   const PackedStrings& completions = request.completions;
@@ -460,24 +489,7 @@ Status validate(const ScoreRequest& request, const ScoreResult& result) {
                                             ": expected exactly one box for grounding, received " +
                                             std::to_string(truth.offsets[i + 1] - truth.offsets[i])};
   }
-  for (const auto& sizes : {truth.image_sizes, truth.resized_sizes}) {
-    if (sizes.empty()) continue;
-    PERCEPTION_RETURN_IF_ERROR(expect_size(sizes.size(), 2 * prompts, "image sizes"));
-    for (const double size : sizes)
-      if (!(size > 0) || !std::isfinite(size))
-        return {Code::kInvalidValue,
-                "image sizes: expected positive finite numbers of pixels, received " + std::to_string(size)};
-  }
-  if (task != Task::kOcr) {
-    const Space space = request.recipe->space_fixed ? request.recipe->space : request.truth_space;
-    const bool converts_pixels =
-        (request.prediction_space != space || request.truth_space != space || !truth.resized_sizes.empty()) &&
-        (request.prediction_space == Space::kPixels || request.truth_space == Space::kPixels ||
-         space == Space::kPixels);
-    if (converts_pixels && truth.image_sizes.empty())
-      return {Code::kInvalidArgument,
-              "coordinates: pixels can only be converted where the image sizes are known; give imageSize"};
-  }
+  if (task != Task::kOcr) PERCEPTION_RETURN_IF_ERROR(validate_sizes(request, prompts));
   PERCEPTION_RETURN_IF_ERROR(expect_size(result.rewards.size(), count, "rewards"));
   PERCEPTION_RETURN_IF_ERROR(expect_size(result.terms.size(), count * request.recipe->terms.size(), "terms"));
   PERCEPTION_RETURN_IF_ERROR(expect_size(result.advantages.size(), count, "advantages"));
