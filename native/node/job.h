@@ -54,7 +54,8 @@ class JobWorker : public Napi::AsyncWorker {
       else
         deferred_.Reject(to_error(Env(), status_).Value());
     } catch (const Napi::Error&) {
-      // The worker_thread that asked is being terminated: JavaScript runs no more, and nobody awaits the promise.
+      // The worker_thread that asked is being terminated: JavaScript runs no more, and nobody awaits the
+      // promise.
     }
   }
 

@@ -96,12 +96,6 @@ void advantages_of_groups(std::span<const float> rewards, std::span<const int32_
 
 // --- Checks. ---
 
-Status check_length(size_t received, size_t expected, const char* name) {
-  if (received == expected) return {};
-  return {Code::kShapeMismatch, std::string(name) + ": expected length " + std::to_string(expected) +
-                                    ", received " + std::to_string(received)};
-}
-
 Status check_options(const AdvantageOptions& options) {
   if (options.ddof != 0 && options.ddof != 1)
     return {Code::kInvalidArgument, "ddof: expected 0 or 1, received " + std::to_string(options.ddof)};

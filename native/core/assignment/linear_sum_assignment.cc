@@ -279,12 +279,6 @@ Status check_shape(int64_t rows, int64_t cols, size_t cost_size, size_t column_o
   return {};
 }
 
-Status check_length(size_t received, size_t expected, const char* name) {
-  if (received == expected) return {};
-  return {Code::kShapeMismatch, std::string(name) + ": expected length " + std::to_string(expected) +
-                                    ", received " + std::to_string(received)};
-}
-
 Status in_problem(size_t index, const Status& status) {
   return {status.code(), "problem " + std::to_string(index) + ": " + status.message()};
 }

@@ -1,4 +1,5 @@
-// Linear sum assignment: pairs rows with columns one to one so that the sum of the chosen costs is least (or most).
+// Linear sum assignment: pairs rows with columns one to one so that the sum of the chosen costs is least (or
+// most).
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,14 @@ struct AssignmentWorkspace {
   std::vector<int32_t> column_of_row, row_of_column, remaining, position;
 };
 
-// cost: [rows, cols] row-major. scipy.optimize.linear_sum_assignment's contract: rectangular and empty problems allowed,
-// +inf (-inf when maximizing) forbids a pair, NaN and the opposite infinity are refused (kInvalidValue), a problem whose
-// every complete assignment uses a forbidden pair is kInfeasible. Exactly optimal; ties fall as in scipy 1.17.
-// column_of_row: [rows], -1 where a row stays unmatched (rows > cols). *total is the sum of the chosen costs in double.
+// cost: [rows, cols] row-major. scipy.optimize.linear_sum_assignment's contract: rectangular and empty
+// problems allowed, +inf (-inf when maximizing) forbids a pair, NaN and the opposite infinity are refused
+// (kInvalidValue), a problem whose every complete assignment uses a forbidden pair is kInfeasible. Exactly
+// optimal; ties fall as in scipy 1.17. column_of_row: [rows], -1 where a row stays unmatched (rows > cols).
+// *total is the sum of the chosen costs in double.
 template <class T>  // float or double
 Status linear_sum_assignment(std::span<const T> cost, int64_t rows, int64_t cols, bool maximize,
-                             std::span<int32_t> column_of_row, double* total,
-                             AssignmentWorkspace& workspace);
+                             std::span<int32_t> column_of_row, double* total, AssignmentWorkspace& workspace);
 
 // A ragged batch: problem i is the rows[i] x cols[i] matrix at costs[offsets[i]..]; its answer goes to
 // column_of_row[row_offsets[i]..row_offsets[i + 1]), row_offsets being the running sum of rows. totals: [n].

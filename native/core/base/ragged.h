@@ -21,10 +21,9 @@ inline Status validate_offsets(std::span<const int32_t> offsets, size_t total, c
             std::string(name) + "[0]: expected 0, received " + std::to_string(offsets[0])};
   for (size_t i = 1; i < offsets.size(); ++i) {
     if (offsets[i] < offsets[i - 1])
-      return {Code::kInvalidOffsets, std::string(name) + "[" + std::to_string(i) +
-                                         "]: expected at least " + std::to_string(offsets[i - 1]) +
-                                         " (offsets never go down), received " +
-                                         std::to_string(offsets[i])};
+      return {Code::kInvalidOffsets, std::string(name) + "[" + std::to_string(i) + "]: expected at least " +
+                                         std::to_string(offsets[i - 1]) +
+                                         " (offsets never go down), received " + std::to_string(offsets[i])};
   }
   if (static_cast<size_t>(offsets.back()) != total)
     return {Code::kInvalidOffsets, std::string(name) + ": expected the last entry to be " +

@@ -1,6 +1,8 @@
-// The one way core reports failure. No exception leaves core: allocation failure becomes kOutOfMemory at the seam.
+// The one way core reports failure. No exception leaves core: allocation failure becomes kOutOfMemory at the
+// seam.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -58,11 +60,17 @@ class [[nodiscard]] Status {
   std::string message_;
 };
 
+// kShapeMismatch unless `received` is `expected`; `name` is the argument's.
+inline Status check_length(size_t received, size_t expected, const char* name) {
+  if (received == expected) return {};
+  return {Code::kShapeMismatch, std::string(name) + ": expected length " + std::to_string(expected) +
+                                    ", received " + std::to_string(received)};
+}
+
 }  // namespace perception
 
 // Leaves the calling function with the status of `expression` unless it is ok.
-#define PERCEPTION_RETURN_IF_ERROR(expression)                     \
-  do {                                                             \
-    if (::perception::Status status_ = (expression); !status_.ok()) \
-      return status_;                                              \
+#define PERCEPTION_RETURN_IF_ERROR(expression)                                      \
+  do {                                                                              \
+    if (::perception::Status status_ = (expression); !status_.ok()) return status_; \
   } while (false)

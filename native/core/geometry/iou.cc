@@ -164,12 +164,6 @@ Status check_values(std::span<const float> values, size_t width, const char* nam
                                    std::to_string(index / width) + ")"};
 }
 
-Status check_length(size_t received, size_t expected, const char* name) {
-  if (received == expected) return {};
-  return {Code::kShapeMismatch, std::string(name) + ": expected length " + std::to_string(expected) +
-                                    ", received " + std::to_string(received)};
-}
-
 // Checks both lists and that `out` holds one number for every pair.
 Status check_pairwise(std::span<const float> a, std::span<const float> b, size_t width, const char* item,
                       size_t out_size) {

@@ -6,8 +6,8 @@
 //   CIoU  DIoU - alpha * v, v = 4/pi^2 (atan(wb/hb) - atan(wa/ha))^2,     Zheng et al. 2020
 //         alpha = v / (1 - IoU + v)
 //
-// A box with a negative extent has area 0. A quotient that is no finite number (0 / 0, or an area beyond the range of
-// the type) is taken as 0, so finite boxes always give a finite number.
+// A box with a negative extent has area 0. A quotient that is no finite number (0 / 0, or an area beyond the
+// range of the type) is taken as 0, so finite boxes always give a finite number.
 #pragma once
 
 #include <cstdint>
@@ -31,16 +31,16 @@ T diou(const Corners<T>& a, const Corners<T>& b);
 template <class T>
 T ciou(const Corners<T>& a, const Corners<T>& b);
 
-// a: [n, 4], b: [m, 4], out: [n, m] row-major. Boxes must be finite (kInvalidValue names the first that is not).
-Status pairwise_iou(std::span<const float> a, std::span<const float> b, IouKind kind,
-                    BoxFormat format, std::span<float> out);
+// a: [n, 4], b: [m, 4], out: [n, m] row-major. Boxes must be finite (kInvalidValue names the first that is
+// not).
+Status pairwise_iou(std::span<const float> a, std::span<const float> b, IouKind kind, BoxFormat format,
+                    std::span<float> out);
 
-// A ragged batch: problem i pairs boxes a_offsets[i].. with b_offsets[i].. (offsets count boxes); its n_i x m_i matrix
-// starts at out_offsets[i], the running sum of n_i * m_i. Parallel over the batch.
+// A ragged batch: problem i pairs boxes a_offsets[i].. with b_offsets[i].. (offsets count boxes); its n_i x
+// m_i matrix starts at out_offsets[i], the running sum of n_i * m_i. Parallel over the batch.
 Status pairwise_iou_batch(std::span<const float> a, std::span<const int32_t> a_offsets,
                           std::span<const float> b, std::span<const int32_t> b_offsets, IouKind kind,
-                          BoxFormat format, std::span<const int32_t> out_offsets,
-                          std::span<float> out);
+                          BoxFormat format, std::span<const int32_t> out_offsets, std::span<float> out);
 
 // a: [n, 2], b: [m, 2], out: [n, m] distances, in the points' own unit. Points must be finite.
 Status pairwise_distance(std::span<const float> a, std::span<const float> b, PointMetric metric,

@@ -410,12 +410,6 @@ class Scorer {
   const Recipe& recipe_;
 };
 
-Status expect_size(size_t actual, size_t expected, const char* name) {
-  if (actual == expected) return {};
-  return {Code::kShapeMismatch, std::string(name) + ": expected " + std::to_string(expected) +
-                                    " values, received " + std::to_string(actual)};
-}
-
 Status expect_finite(std::span<const double> values, const char* name) {
   for (size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i]))
@@ -429,7 +423,7 @@ Status validate_sizes(const ScoreRequest& request, size_t prompts) {
   const TruthBatch& truth = request.truth;
   for (const auto& sizes : {truth.image_sizes, truth.resized_sizes}) {
     if (sizes.empty()) continue;
-    PERCEPTION_RETURN_IF_ERROR(expect_size(sizes.size(), 2 * prompts, "image sizes"));
+    PERCEPTION_RETURN_IF_ERROR(check_length(sizes.size(), 2 * prompts, "image sizes"));
     for (size_t i = 0; i < sizes.size(); i += 2)
       if (!(sizes[i] >= 0 && sizes[i + 1] >= 0) || !std::isfinite(sizes[i] + sizes[i + 1]) ||
           (sizes[i] == 0) != (sizes[i + 1] == 0))
@@ -468,19 +462,19 @@ Status validate(const ScoreRequest& request, const ScoreResult& result) {
   if (task == Task::kOcr) {
     PERCEPTION_RETURN_IF_ERROR(
         validate_offsets(truth.texts.offsets, truth.texts.bytes.size(), "ground truth texts' offsets"));
-    PERCEPTION_RETURN_IF_ERROR(expect_size(truth.texts.size(), prompts, "ground truth texts"));
+    PERCEPTION_RETURN_IF_ERROR(check_length(truth.texts.size(), prompts, "ground truth texts"));
   } else {
     const size_t width = task == Task::kCounting ? 2 : 4;
     PERCEPTION_RETURN_IF_ERROR(
         validate_offsets(truth.offsets, truth.coordinates.size() / width, "ground truth offsets"));
-    PERCEPTION_RETURN_IF_ERROR(expect_size(truth.offsets.size(), prompts + 1, "ground truth offsets"));
+    PERCEPTION_RETURN_IF_ERROR(check_length(truth.offsets.size(), prompts + 1, "ground truth offsets"));
     const size_t objects = static_cast<size_t>(truth.offsets.back());
     PERCEPTION_RETURN_IF_ERROR(
-        expect_size(truth.coordinates.size(), objects * width, "ground truth coordinates"));
+        check_length(truth.coordinates.size(), objects * width, "ground truth coordinates"));
     PERCEPTION_RETURN_IF_ERROR(expect_finite(truth.coordinates, "ground truth coordinates"));
     if (task == Task::kDetection) {
       if (!request.vocabulary) return {Code::kInvalidArgument, "vocabulary: expected one for detection"};
-      PERCEPTION_RETURN_IF_ERROR(expect_size(truth.labels.size(), objects, "ground truth labels"));
+      PERCEPTION_RETURN_IF_ERROR(check_length(truth.labels.size(), objects, "ground truth labels"));
     }
     if (task == Task::kGrounding)
       for (size_t i = 0; i < prompts; ++i)
@@ -490,14 +484,15 @@ Status validate(const ScoreRequest& request, const ScoreResult& result) {
                                             std::to_string(truth.offsets[i + 1] - truth.offsets[i])};
   }
   if (task != Task::kOcr) PERCEPTION_RETURN_IF_ERROR(validate_sizes(request, prompts));
-  PERCEPTION_RETURN_IF_ERROR(expect_size(result.rewards.size(), count, "rewards"));
-  PERCEPTION_RETURN_IF_ERROR(expect_size(result.terms.size(), count * request.recipe->terms.size(), "terms"));
-  PERCEPTION_RETURN_IF_ERROR(expect_size(result.advantages.size(), count, "advantages"));
-  PERCEPTION_RETURN_IF_ERROR(expect_size(result.status.size(), count, "status"));
+  PERCEPTION_RETURN_IF_ERROR(check_length(result.rewards.size(), count, "rewards"));
+  PERCEPTION_RETURN_IF_ERROR(
+      check_length(result.terms.size(), count * request.recipe->terms.size(), "terms"));
+  PERCEPTION_RETURN_IF_ERROR(check_length(result.advantages.size(), count, "advantages"));
+  PERCEPTION_RETURN_IF_ERROR(check_length(result.status.size(), count, "status"));
   if (!result.match_offsets.empty()) {
     PERCEPTION_RETURN_IF_ERROR(
         validate_offsets(result.match_offsets, result.matches.size(), "match offsets"));
-    PERCEPTION_RETURN_IF_ERROR(expect_size(result.match_offsets.size(), count + 1, "match offsets"));
+    PERCEPTION_RETURN_IF_ERROR(check_length(result.match_offsets.size(), count + 1, "match offsets"));
     for (size_t i = 0; i < count && task != Task::kOcr; ++i) {
       const size_t prompt = i / static_cast<size_t>(request.completions_per_truth);
       if (result.match_offsets[i + 1] - result.match_offsets[i] !=

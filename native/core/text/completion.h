@@ -1,7 +1,7 @@
 // What was read out of one completion (a model's answer), and the readers that do it.
 //
-// Every reader is total and linear in the length of the text: any bytes give objects and fault bits, never an error, and
-// nothing in the text is ever evaluated.
+// Every reader is total and linear in the length of the text: any bytes give objects and fault bits, never an
+// error, and nothing in the text is ever evaluated.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,15 @@ namespace perception {
 // Bits; the same numbers reach JavaScript as the `status` of a completion.
 enum Fault : uint8_t {
   kFaultNone = 0,
-  kFaultNoObjects = 1,     // nothing that could be read as a box or a point
-  kFaultTruncated = 2,     // the text ends inside an item
-  kFaultMalformed = 4,     // an item that could not be read (missing key, wrong count of numbers, text for a number)
-  kFaultInverted = 8,      // a box with x2 < x1 or y2 < y1
-  kFaultNonFinite = 16,    // a coordinate that is not a finite number
-  kFaultUnknownLabel = 32, // a label that is missing or not in the vocabulary (only where labels matter)
-  kFaultFormat = 64,       // the recipe's own format check failed
-  kFaultLimit = 128,       // more than kMaxObjects items, or nested deeper than kMaxDepth; not all of it was read
+  kFaultNoObjects = 1,  // nothing that could be read as a box or a point
+  kFaultTruncated = 2,  // the text ends inside an item
+  kFaultMalformed =
+      4,  // an item that could not be read (missing key, wrong count of numbers, text for a number)
+  kFaultInverted = 8,       // a box with x2 < x1 or y2 < y1
+  kFaultNonFinite = 16,     // a coordinate that is not a finite number
+  kFaultUnknownLabel = 32,  // a label that is missing or not in the vocabulary (only where labels matter)
+  kFaultFormat = 64,        // the recipe's own format check failed
+  kFaultLimit = 128,  // more than kMaxObjects items, or nested deeper than kMaxDepth; not all of it was read
 };
 
 inline constexpr size_t kMaxObjects = 65536;
@@ -32,10 +33,10 @@ enum class ObjectKind : uint8_t { kBox, kPoint, kRejected };
 
 struct ParsedObject {
   ObjectKind kind = ObjectKind::kRejected;
-  uint8_t faults = 0;          // this object's own bits
+  uint8_t faults = 0;  // this object's own bits
   bool has_label = false;
-  int32_t label_id = -1;       // set by readers that are given a vocabulary; -1 = not in it
-  double coordinates[4] = {};  // box: x1 y1 x2 y2 as written; point: x y
+  int32_t label_id = -1;                     // set by readers that are given a vocabulary; -1 = not in it
+  double coordinates[4] = {};                // box: x1 y1 x2 y2 as written; point: x y
   uint32_t label_begin = 0, label_size = 0;  // into ParsedCompletion::labels (UTF-8)
   uint32_t text_begin = 0, text_end = 0;     // the bytes of the completion that the object was read from
 };
@@ -46,8 +47,8 @@ struct ParsedCompletion {
   uint8_t faults = 0;   // all objects' bits and the completion's own
   double format = 0;    // released readers only: the value of the released format reward (0..1)
   bool failed = false;  // released readers only: the released code raises an exception here and scores 0
-  // read_pr1_detection only: the released code raises here if there is any ground truth to match. Without ground truth it
-  // has already returned 0.25 * format.
+  // read_pr1_detection only: the released code raises here if there is any ground truth to match. Without
+  // ground truth it has already returned 0.25 * format.
   bool failed_only_with_truth = false;
 
   void clear();
@@ -77,7 +78,8 @@ void read_pr1_grounding(std::string_view text, ParsedCompletion& out);
 void read_pr1_detection(std::string_view text, const Vocabulary& vocabulary, ParsedCompletion& out);
 void read_pr1_counting(std::string_view text, ParsedCompletion& out);
 
-// Plain text for OCR: the answer without <think>, <answer> and chat tokens. The result points into `text` or `scratch`.
+// Plain text for OCR: the answer without <think>, <answer> and chat tokens. The result points into `text` or
+// `scratch`.
 std::string_view read_text(std::string_view text, std::string& scratch);
 
 }  // namespace perception

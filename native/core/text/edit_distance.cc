@@ -173,11 +173,7 @@ Status edit_distance_batch(const PackedStrings& a, const PackedStrings& b, std::
     return {Code::kShapeMismatch, "b: expected " + std::to_string(a.size()) +
                                       " strings (as many as a), received " + std::to_string(b.size())};
   }
-  if (distances.size() != a.size()) {
-    return {Code::kShapeMismatch, "distances: expected " + std::to_string(a.size()) +
-                                      " entries (one per pair), received " +
-                                      std::to_string(distances.size())};
-  }
+  PERCEPTION_RETURN_IF_ERROR(check_length(distances.size(), a.size(), "distances"));
   const int64_t count = static_cast<int64_t>(a.size());
   if (count == 0) return {};
 
