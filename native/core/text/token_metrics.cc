@@ -16,20 +16,13 @@ namespace {
 
 using Tokens = std::vector<std::u32string_view>;
 
-// Python's str.isspace.
-bool is_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
-
 Tokens split(std::u32string_view text) {
   Tokens tokens;
   size_t i = 0;
   while (i < text.size()) {
-    while (i < text.size() && is_space(text[i])) ++i;
+    while (i < text.size() && is_python_space(text[i])) ++i;
     const size_t begin = i;
-    while (i < text.size() && !is_space(text[i])) ++i;
+    while (i < text.size() && !is_python_space(text[i])) ++i;
     if (i > begin) tokens.push_back(text.substr(begin, i - begin));
   }
   return tokens;

@@ -81,6 +81,13 @@ void decode_utf8(std::string_view text, std::u32string& out) {
   out.resize(static_cast<size_t>(to - out.data()));
 }
 
+char32_t next_code_point(std::string_view text, size_t& position) {
+  const auto* p = reinterpret_cast<const uint8_t*>(text.data()) + position;
+  const Decoded decoded = *p < 0x80 ? Decoded{*p, 1} : decode_sequence(p, text.size() - position);
+  position += decoded.size;
+  return decoded.code_point;
+}
+
 void append_utf8(char32_t code_point, std::string& out) {
   if (code_point > 0x10FFFF) code_point = kReplacement;
   const auto continuation = [&](int shift) {
