@@ -316,7 +316,7 @@ TEST_CASE("edit distance: batch refuses arguments that do not fit") {
   b.add("three");
   status = perception::edit_distance_batch(a.view(), b.view(), std::span(distances).first(1));
   CHECK(status.code() == Code::kShapeMismatch);
-  CHECK(contains(status, "distances: expected 2"));
+  CHECK(contains(status, "distances: expected length 2"));
   CHECK(contains(status, "received 1"));
 
   status = perception::edit_distance_batch(a.view(), {}, distances);
