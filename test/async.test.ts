@@ -133,11 +133,9 @@ test('bad arguments reject rather than throw', async () => {
   );
 });
 
-test('the event loop goes on while 4,096 completions are scored', async () => {
-  const completions = Array.from({ length: 512 }, () => request.completions)
-    .flat()
-    .slice(0, 4096);
-  const groundTruth = Array.from({ length: 512 }, (_, i) => request.groundTruth[i % 8]!);
+test('the event loop goes on while 4,096 pages are scored', async () => {
+  const page = Array.from({ length: 2000 }, () => String.fromCharCode(97 + random.integer(0, 25))).join('');
+  const completions = Array.from({ length: 4096 }, (_, i) => page.slice(i % 100));
   let ticks = 0;
   let running = true;
   const tick = (): void => {
@@ -145,9 +143,13 @@ test('the event loop goes on while 4,096 completions are scored', async () => {
     if (running) setImmediate(tick);
   };
   setImmediate(tick);
-  const scores = await scoreCompletionsAsync({ ...request, completions, groundTruth });
+  const scores = await scoreCompletionsAsync({
+    recipe: 'perception-r1/ocr',
+    completions,
+    groundTruth: completions.map(() => ({ text: [...page].reverse().join('') })),
+  });
   running = false;
-  // A call that only pretended to be asynchronous would let the loop turn once or twice.
+  // The work takes as long as thousands of turns; a call that only pretended to be asynchronous would allow one or two.
   expect(ticks).toBeGreaterThan(5);
   expect(scores.rewards.length).toBe(4096);
 });
