@@ -192,9 +192,23 @@ describe('counting', () => {
         points,
       ).reward,
     ).toBe(1);
+    expect(score(recipe, token('(90000,0),(90000,0)'), points).reward).toBe(0); // not below
     expect(score(recipe, 'There are none.', { points: [] }).reward).toBe(1);
     expect(score(recipe, token('(10,10),(20,20)'), { points: [] }).reward).toBe(0);
   });
+});
+
+test('numbers beyond what can be matched cost their own item, or as released the answer', () => {
+  const points = { points: [[15, 15]] };
+  const far = (x: string): string =>
+    `<|object_ref_start|>dog<|object_ref_end|><|box_start|>(${x},0),(${x},0)<|box_end|><|im_end|>`;
+  expect(score('perception-r1/counting', far('1e300'), points).reward).toBe(0);
+  expect(score('perception-r1/counting', far('99999'), points).reward).toBeLessThan(0); // not clamped, as released
+  const huge = detections([dog, 'dog'], [[0, 0, 1e30, 1e30], 'cat']);
+  expect(score('perception-r1/detection', huge, truth).reward).toBe(0);
+  const strict = score('perception-r1/detection-strict', huge, truth);
+  expect(strict.terms.f1).toBeCloseTo(0.5, 6);
+  expect(strict.faults).toEqual(['nonFinite']);
 });
 
 test('OCR: 1 - edit distance / longer length, in code points, without wrappers', () => {

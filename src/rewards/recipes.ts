@@ -119,7 +119,13 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = deepFreeze({
     iouEpsilon: 0,
   },
   'perception-r1/counting': counting,
-  'perception-r1/counting-strict': { ...counting, reader: 'any', formatGate: false, countFaulty: true },
+  'perception-r1/counting-strict': {
+    ...counting,
+    reader: 'any',
+    formatGate: false,
+    countFaulty: true,
+    clamp: [0, 1],
+  },
   'perception-r1/ocr': { task: 'ocr', reader: 'text', terms: { similarity: 1 } },
 });
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -18,6 +19,11 @@ namespace {
 
 // Coordinates may leave the image a little without being of another space.
 constexpr double kOutsideTolerance = 0.05;
+
+// A box beyond this has no area or distance in float32, in which detections are matched.
+constexpr float kLargestCoordinate = 1e18f;
+
+constexpr double kForbidden = std::numeric_limits<double>::infinity();
 
 struct Scale {
   double x = 1, y = 1;
@@ -105,20 +111,9 @@ class Scorer {
     if (recipe_.reader != Reader::kAny) values[Term::kFormat] = parsed.format;
     const bool failed = parsed.failed || (parsed.failed_only_with_truth && item.objects > 0) ||
                         (recipe_.format_gate && parsed.format == 0);
-    if (failed) {
+    if (failed || !score_objects(item, scratch, values, status)) {
       values = {};
       return false;
-    }
-    switch (recipe_.task) {
-      case Task::kGrounding:
-        score_grounding(item, scratch, values);
-        break;
-      case Task::kDetection:
-        score_detection(item, scratch, values, status);
-        break;
-      default:
-        score_counting(item, scratch, values);
-        break;
     }
     return true;
   }
@@ -192,9 +187,32 @@ class Scorer {
     return {box[0] * by.x, box[1] * by.y, box[2] * by.x, box[3] * by.y};
   }
 
+  static Corners<float> narrowed(const Corners<double>& box) {
+    return {static_cast<float>(box.x1), static_cast<float>(box.y1), static_cast<float>(box.x2),
+            static_cast<float>(box.y2)};
+  }
+
+  static bool matchable(const Corners<float>& box) {
+    return std::max({std::abs(box.x1), std::abs(box.y1), std::abs(box.x2), std::abs(box.y2)}) <=
+           kLargestCoordinate;
+  }
+
   // The tolerant reader has no format of its own: every item that is clean counts for it.
   static double clean_share(const ParsedCompletion& parsed, size_t faulty) {
     return 1 - static_cast<double>(faulty) / static_cast<double>(parsed.objects.size());
+  }
+
+  // False where the completion earns nothing, because its numbers allow no matching.
+  bool score_objects(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+    switch (recipe_.task) {
+      case Task::kGrounding:
+        score_grounding(item, scratch, values);
+        return true;
+      case Task::kDetection:
+        return score_detection(item, scratch, values, status);
+      default:
+        return score_counting(item, scratch, values);
+    }
   }
 
   void score_grounding(const Item& item, Scratch& scratch, Values& values) const {
@@ -211,7 +229,7 @@ class Scorer {
     if (!item.matches.empty()) item.matches[0] = 0;
   }
 
-  void score_detection(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+  bool score_detection(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
     ParsedCompletion& parsed = scratch.parsed;
     scratch.predicted_boxes.clear();
     scratch.predicted_labels.clear();
@@ -227,10 +245,13 @@ class Scorer {
           status |= kFaultUnknownLabel;
         }
       }
+      const Corners<float> box = narrowed(predicted_box(item, object));
+      if (recipe_.reader == Reader::kAny && read && !matchable(box)) {
+        object.faults |= kFaultNonFinite;
+        status |= kFaultNonFinite;
+      }
       if (read && object.faults == 0) {
-        const Corners<double> box = predicted_box(item, object);
-        scratch.predicted_boxes.push_back({static_cast<float>(box.x1), static_cast<float>(box.y1),
-                                           static_cast<float>(box.x2), static_cast<float>(box.y2)});
+        scratch.predicted_boxes.push_back(box);
         scratch.predicted_labels.push_back(object.label_id);
         scratch.prediction_of_row.push_back(prediction);
       } else {
@@ -247,14 +268,14 @@ class Scorer {
         values[Term::kFormat] = clean_share(parsed, faulty);
     }
 
-    if (recipe_.format_only_without_match && (predicted == 0 || item.objects == 0)) return;
+    if (recipe_.format_only_without_match && (predicted == 0 || item.objects == 0)) return true;
     if (predicted == 0 && item.objects == 0) {
       values[Term::kF1] = values[Term::kClass] = values[Term::kIou] = 1;
-      return;
+      return true;
     }
     size_t matched = 0, same_class = 0;
     double overlap = 0;
-    match_boxes(item, scratch);
+    if (!match_boxes(item, scratch)) return false;
     for (size_t row = 0; row < usable; ++row) {
       const int32_t column = scratch.column_of_row[row];
       if (column < 0) continue;
@@ -267,29 +288,26 @@ class Scorer {
           scratch.predicted_labels[row] == request_.truth.labels[item.first + static_cast<size_t>(column)];
       if (!item.matches.empty()) item.matches[column] = scratch.prediction_of_row[row];
     }
-    if (matched == 0 && recipe_.format_only_without_match) return;
+    if (matched == 0 && recipe_.format_only_without_match) return true;
     const double pairs = static_cast<double>(matched);
     const double unmatched_predictions = predicted ? 1 - pairs / static_cast<double>(predicted) : 0;
     const double unmatched_objects = item.objects ? 1 - pairs / static_cast<double>(item.objects) : 0;
     values[Term::kMissing] = unmatched_predictions + unmatched_objects;
-    if (matched == 0) return;
+    if (matched == 0) return true;
     const double precision = pairs / static_cast<double>(predicted);
     const double recall = pairs / static_cast<double>(item.objects);
     values[Term::kF1] = 2 * precision * recall / (precision + recall + recipe_.iou_epsilon);
     values[Term::kClass] = static_cast<double>(same_class) / pairs;
     values[Term::kIou] = overlap / pairs;
+    return true;
   }
 
   // DETR's matching cost, in float32 and in the released code's order of operations, so that near ties fall
   // alike.
-  void match_boxes(const Item& item, Scratch& scratch) const {
+  bool match_boxes(const Item& item, Scratch& scratch) const {
     const size_t rows = scratch.predicted_boxes.size(), columns = item.objects;
     scratch.true_boxes.clear();
-    for (size_t k = 0; k < columns; ++k) {
-      const Corners<double> box = true_box(item, k);
-      scratch.true_boxes.push_back({static_cast<float>(box.x1), static_cast<float>(box.y1),
-                                    static_cast<float>(box.x2), static_cast<float>(box.y2)});
-    }
+    for (size_t k = 0; k < columns; ++k) scratch.true_boxes.push_back(narrowed(true_box(item, k)));
     const float l1 = static_cast<float>(recipe_.cost_l1), by_giou = static_cast<float>(recipe_.cost_giou),
                 by_class = static_cast<float>(recipe_.cost_class),
                 epsilon = static_cast<float>(recipe_.iou_epsilon);
@@ -311,10 +329,11 @@ class Scorer {
             l1 * distance + by_class * -probability + by_giou * -giou(p, t, epsilon);
       }
     }
-    assign(rows, columns, scratch);
+    double total;
+    return assign(rows, columns, scratch, total);
   }
 
-  void score_counting(const Item& item, Scratch& scratch, Values& values) const {
+  bool score_counting(const Item& item, Scratch& scratch, Values& values) const {
     scratch.predicted_points.clear();
     scratch.prediction_of_row.clear();
     size_t faulty = 0;
@@ -341,9 +360,9 @@ class Scorer {
     }
     if (predicted == 0 && item.objects == 0 && !recipe_.format_gate) {
       values[Term::kCount] = values[Term::kProximity] = values[Term::kCounting] = 1;
-      return;
+      return true;
     }
-    if (usable == 0 || item.objects == 0) return;
+    if (usable == 0 || item.objects == 0) return true;
 
     scratch.true_points.clear();
     for (size_t k = 0; k < item.objects; ++k) {
@@ -357,10 +376,14 @@ class Scorer {
         // sqrt rather than hypot: correctly rounded everywhere, so the same on every platform.
         const double dx = scratch.predicted_points[2 * row] - scratch.true_points[2 * column];
         const double dy = scratch.predicted_points[2 * row + 1] - scratch.true_points[2 * column + 1];
-        scratch.cost[row * item.objects + column] = std::sqrt(dx * dx + dy * dy);
+        const double squared = dx * dx + dy * dy;
+        // As in the released code, whose float32 overflows: such a pair cannot be matched.
+        scratch.cost[row * item.objects + column] =
+            squared <= std::numeric_limits<float>::max() ? std::sqrt(squared) : kForbidden;
       }
     }
-    const double total = assign(usable, item.objects, scratch);
+    double total;
+    if (!assign(usable, item.objects, scratch, total)) return false;
     const double pairs = static_cast<double>(std::min(usable, item.objects));
     const double diagonal = 1000 * std::numbers::sqrt2;  // counting recipes fix the space to per-mille
     values[Term::kCount] = pairs / static_cast<double>(std::max(predicted, item.objects));
@@ -371,18 +394,19 @@ class Scorer {
         if (const int32_t column = scratch.column_of_row[row]; column >= 0)
           item.matches[column] = scratch.prediction_of_row[row];
     }
+    return true;
   }
 
-  // Solves scratch.cost; where it overflowed nothing is matched, as where the released code raises.
-  static double assign(size_t rows, size_t columns, Scratch& scratch) {
-    double total = 0;
+  // Solves scratch.cost into scratch.column_of_row; false where a complete assignment is impossible.
+  static bool assign(size_t rows, size_t columns, Scratch& scratch, double& total) {
+    total = 0;
     scratch.column_of_row.assign(rows, -1);
-    if (rows == 0 || columns == 0) return 0;
+    if (rows == 0 || columns == 0) return true;
     const Status status =
         linear_sum_assignment<double>(scratch.cost, static_cast<int64_t>(rows), static_cast<int64_t>(columns),
                                       false, scratch.column_of_row, &total, scratch.assignment);
     if (!status.ok()) scratch.column_of_row.assign(rows, -1);
-    return total;
+    return status.ok();
   }
 
   void score_ocr(const Item& item, Scratch& scratch, Values& values) const {
