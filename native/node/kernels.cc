@@ -96,6 +96,52 @@ struct EditDistanceJob {
   Napi::Value result(Napi::Env env) { return env.Undefined(); }
 };
 
+struct PairwiseIouPaddedJob {
+  Input<float> a;
+  Input<int32_t> a_counts;
+  Input<float> b;
+  Input<int32_t> b_counts;
+  int64_t batch, n, m;
+  IouKind kind;
+  BoxFormat format;
+  Output<float> out;
+  Status run() {
+    return pairwise_iou_padded({a.span(), a_counts.span(), n}, {b.span(), b_counts.span(), m}, batch, kind,
+                               format, out.span());
+  }
+  Napi::Value result(Napi::Env env) { return env.Undefined(); }
+};
+
+struct PairwiseIouGradientJob {
+  Input<float> a;
+  Input<int32_t> a_counts;
+  Input<float> b;
+  Input<int32_t> b_counts;
+  int64_t batch, n, m;
+  IouKind kind;
+  BoxFormat format;
+  Input<float> grad;
+  Output<float> grad_a, grad_b;
+  Status run() {
+    return pairwise_iou_gradient({a.span(), a_counts.span(), n}, {b.span(), b_counts.span(), m}, batch, kind,
+                                 format, grad.span(), grad_a.span(), grad_b.span());
+  }
+  Napi::Value result(Napi::Env env) { return env.Undefined(); }
+};
+
+struct AssignmentPaddedJob {
+  Input<float> costs;
+  int64_t batch, rows, cols;
+  Input<int32_t> row_counts, col_counts;
+  bool maximize;
+  Output<int32_t> column_of_row;
+  Status run() {
+    return linear_sum_assignment_padded(costs.span(), batch, rows, cols, row_counts.span(), col_counts.span(),
+                                        maximize, column_of_row.span());
+  }
+  Napi::Value result(Napi::Env env) { return env.Undefined(); }
+};
+
 bool is_float64(const Napi::Value& value) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array;
 }
@@ -189,6 +235,54 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
   add("linearSumAssignmentBatch", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[8], "async");
     return is_float64(info[0]) ? assign_batch<double>(info, async) : assign_batch<float>(info, async);
+  });
+  add("pairwiseIouPadded", [](const Napi::CallbackInfo& info) {
+    const bool async = flag(info[10], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    return run_job(info.Env(),
+                   PairwiseIouPaddedJob{{info[0], "a", hold},
+                                        {info[1], "aCounts", hold},
+                                        {info[2], "b", hold},
+                                        {info[3], "bCounts", hold},
+                                        integer(info[4], "batch"),
+                                        integer(info[5], "n"),
+                                        integer(info[6], "m"),
+                                        choice(info[7], "kind", IouKind::kCiou),
+                                        choice(info[8], "format", BoxFormat::kCxcywh),
+                                        {info[9], "out"}},
+                   async);
+  });
+  add("pairwiseIouGradient", [](const Napi::CallbackInfo& info) {
+    const bool async = flag(info[12], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    return run_job(info.Env(),
+                   PairwiseIouGradientJob{{info[0], "a", hold},
+                                          {info[1], "aCounts", hold},
+                                          {info[2], "b", hold},
+                                          {info[3], "bCounts", hold},
+                                          integer(info[4], "batch"),
+                                          integer(info[5], "n"),
+                                          integer(info[6], "m"),
+                                          choice(info[7], "kind", IouKind::kCiou),
+                                          choice(info[8], "format", BoxFormat::kCxcywh),
+                                          {info[9], "grad", hold},
+                                          {info[10], "gradA"},
+                                          {info[11], "gradB"}},
+                   async);
+  });
+  add("linearSumAssignmentPadded", [](const Napi::CallbackInfo& info) {
+    const bool async = flag(info[8], "async");
+    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    return run_job(info.Env(),
+                   AssignmentPaddedJob{{info[0], "costs", hold},
+                                       integer(info[1], "batch"),
+                                       integer(info[2], "rows"),
+                                       integer(info[3], "cols"),
+                                       {info[4], "rowCounts", hold},
+                                       {info[5], "colCounts", hold},
+                                       flag(info[6], "maximize"),
+                                       {info[7], "columnOfRow"}},
+                   async);
   });
   add("groupAdvantages", [](const Napi::CallbackInfo& info) {
     const bool async = flag(info[8], "async");

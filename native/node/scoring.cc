@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/reward/score.h"
+#include "core/reward/score_tensors.h"
 #include "core/text/completion.h"
 #include "node/arguments.h"
 #include "node/exports.h"
@@ -164,6 +165,53 @@ Napi::Value score(const Napi::CallbackInfo& info) {
   return run_job(info.Env(), std::move(job), async);
 }
 
+struct TensorScoreJob {
+  Recipe recipe;
+  int64_t count, predictions_per_truth;
+  Input<float> predictions;
+  int64_t prediction_rows;
+  Input<int32_t> prediction_labels, prediction_counts;
+  Input<float> truth;
+  int64_t truth_rows;
+  Input<int32_t> truth_labels, truth_counts;
+  Output<float> rewards, terms;
+  Status run() {
+    TensorScoreRequest request;
+    request.recipe = &recipe;
+    request.predictions = {predictions.span(), prediction_labels.span(), prediction_counts.span(),
+                           prediction_rows};
+    request.truth = {truth.span(), truth_labels.span(), truth_counts.span(), truth_rows};
+    request.count = count;
+    request.predictions_per_truth = predictions_per_truth;
+    return score_tensors(request, rewards.span(), terms.span());
+  }
+  Napi::Value result(Napi::Env env) { return env.Undefined(); }
+};
+
+Napi::Value score_tensors_of(const Napi::CallbackInfo& info) {
+  if (!info[0].IsObject()) throw ArgumentError{{Code::kInvalidArgument, "request: expected an object"}};
+  const auto r = info[0].As<Napi::Object>();
+  const bool async = flag(info[1], "async");
+  const Hold hold = async ? Hold::kCopy : Hold::kView;
+  if (!r.Get("recipe").IsObject())
+    throw ArgumentError{{Code::kInvalidArgument, "recipe: expected an object"}};
+  return run_job(info.Env(),
+                 TensorScoreJob{recipe_from(r.Get("recipe").As<Napi::Object>()),
+                                integer(r.Get("count"), "count"),
+                                integer(r.Get("predictionsPerTruth"), "predictionsPerTruth", 1),
+                                {r.Get("predictions"), "predictions", hold},
+                                integer(r.Get("predictionRows"), "predictionRows"),
+                                {r.Get("predictionLabels"), "predictionLabels", hold},
+                                {r.Get("predictionCounts"), "predictionCounts", hold},
+                                {r.Get("truth"), "truth", hold},
+                                integer(r.Get("truthRows"), "truthRows"),
+                                {r.Get("truthLabels"), "truthLabels", hold},
+                                {r.Get("truthCounts"), "truthCounts", hold},
+                                {r.Get("rewards"), "rewards"},
+                                {r.Get("terms"), "terms"}},
+                 async);
+}
+
 Napi::Value array_of(Napi::Env env, const std::vector<float>& values) {
   Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
   std::copy(values.begin(), values.end(), array.Data());
@@ -248,6 +296,10 @@ void export_scoring(Napi::Env env, Napi::Object exports) {
   exports.Set("score",
               Napi::Function::New(
                   env, [](const Napi::CallbackInfo& info) { return exported(info, score); }, "score"));
+  exports.Set("scoreTensors",
+              Napi::Function::New(
+                  env, [](const Napi::CallbackInfo& info) { return exported(info, score_tensors_of); },
+                  "scoreTensors"));
   exports.Set("parse",
               Napi::Function::New(
                   env, [](const Napi::CallbackInfo& info) { return exported(info, parse); }, "parse"));

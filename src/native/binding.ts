@@ -71,6 +71,57 @@ export interface Binding {
     async: boolean,
   ): Result<void>;
   score(request: NativeScoreRequest, async: boolean): Result<SpaceCounts>;
+  /** Padded `[batch, n, 4]` x `[batch, m, 4]`; counts `[batch]` or empty for all rows. */
+  pairwiseIouPadded(
+    a: Float32Array,
+    aCounts: Int32Array,
+    b: Float32Array,
+    bCounts: Int32Array,
+    batch: number,
+    n: number,
+    m: number,
+    kind: number,
+    format: number,
+    out: Float32Array,
+    async: boolean,
+  ): Result<void>;
+  pairwiseIouGradient(
+    a: Float32Array,
+    aCounts: Int32Array,
+    b: Float32Array,
+    bCounts: Int32Array,
+    batch: number,
+    n: number,
+    m: number,
+    kind: number,
+    format: number,
+    grad: Float32Array,
+    gradA: Float32Array,
+    gradB: Float32Array,
+    async: boolean,
+  ): Result<void>;
+  /** Padded `[batch, rows, cols]`; counts `[batch]` or empty for all. */
+  linearSumAssignmentPadded(
+    costs: Float32Array,
+    batch: number,
+    rows: number,
+    cols: number,
+    rowCounts: Int32Array,
+    colCounts: Int32Array,
+    maximize: boolean,
+    columnOfRow: Int32Array,
+    async: boolean,
+  ): Result<void>;
+  scoreTensors(request: NativeTensorScoreRequest, async: boolean): Result<void>;
+  /**
+   * Registers the operations in the libtensorflow that is loaded in this process (native/tensorflow). Every call after
+   * the first tells what the first one found.
+   */
+  registerTensorflow(): { registered: boolean; reason: string; library: string };
+  /** Keeps a recipe for the TensorFlow op PerceptionR1Score; equal ones get the same number. */
+  tensorflowRecipe(recipe: NativeRecipe): number;
+  /** Keeps a formula for the TensorFlow op PerceptionR1GroupAdvantages; equal ones get the same number. */
+  tensorflowFormula(formula: NativeAdvantageOptions): number;
   parse(text: string, reader: number, vocabulary: NativeVocabulary | undefined): NativeParsed;
 }
 
@@ -141,6 +192,25 @@ export interface NativeScoreRequest {
   matchOffsets: Int32Array | undefined;
 }
 
+/** core/reward/score_tensors.h: request and result in one object. */
+export interface NativeTensorScoreRequest {
+  recipe: NativeRecipe;
+  count: number;
+  predictionsPerTruth: number;
+  /** `[count, predictionRows, 4]`, points `[count, predictionRows, 2]`. */
+  predictions: Float32Array;
+  predictionRows: number;
+  /** Detection; else empty. */
+  predictionLabels: Int32Array;
+  predictionCounts: Int32Array;
+  truth: Float32Array;
+  truthRows: number;
+  truthLabels: Int32Array;
+  truthCounts: Int32Array;
+  rewards: Float32Array;
+  terms: Float32Array;
+}
+
 export interface SpaceCounts {
   predictions: number;
   predictionsOutside: number;
@@ -172,4 +242,11 @@ export const bindingNames: readonly (keyof Binding)[] = [
   'editDistance',
   'score',
   'parse',
+  'pairwiseIouPadded',
+  'pairwiseIouGradient',
+  'linearSumAssignmentPadded',
+  'scoreTensors',
+  'registerTensorflow',
+  'tensorflowRecipe',
+  'tensorflowFormula',
 ];

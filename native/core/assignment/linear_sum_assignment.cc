@@ -279,8 +279,25 @@ Status check_shape(int64_t rows, int64_t cols, size_t cost_size, size_t column_o
   return {};
 }
 
-Status in_problem(size_t index, const Status& status) {
-  return {status.code(), "problem " + std::to_string(index) + ": " + status.message()};
+// Calls solve(i, workspace) for every problem, in parallel. Every one is tried, so that the failure reported
+// (that of the lowest index) does not depend on who came first.
+template <class Solve>
+Status solve_each(int64_t problems, int64_t grain, const Solve& solve) {
+  std::mutex mutex;
+  int64_t failed = problems;
+  Status failure;
+  parallel_for(problems, grain, [&](int64_t begin, int64_t end) {
+    thread_local AssignmentWorkspace workspace;
+    for (int64_t i = begin; i < end; ++i) {
+      Status status = solve(static_cast<size_t>(i), workspace);
+      if (status.ok()) continue;
+      const std::lock_guard lock(mutex);
+      if (i >= failed) continue;
+      failed = i;
+      failure = {status.code(), "problem " + std::to_string(i) + ": " + status.message()};
+    }
+  });
+  return failure;
 }
 
 }  // namespace
@@ -327,27 +344,46 @@ Status linear_sum_assignment_batch(std::span<const T> costs, std::span<const int
 
   const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(problems) * kCostsPerChunk /
                                                  std::max<int64_t>(1, static_cast<int64_t>(costs.size())));
-  // Every problem is tried, so that the one reported does not depend on who came first.
-  std::mutex mutex;
-  size_t failed = problems;
-  Status failure;
-  parallel_for(static_cast<int64_t>(problems), grain, [&](int64_t begin, int64_t end) {
-    thread_local AssignmentWorkspace workspace;
-    for (size_t i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      const auto part = [i](auto values, std::span<const int32_t> bounds) {
-        return values.subspan(static_cast<size_t>(bounds[i]), static_cast<size_t>(bounds[i + 1] - bounds[i]));
-      };
-      Status status = linear_sum_assignment<T>(part(costs, offsets), rows[i], cols[i], maximize,
-                                               part(column_of_row, row_offsets), &totals[i], workspace);
-      if (status.ok()) continue;
-      const std::lock_guard lock(mutex);
-      if (i < failed) {
-        failed = i;
-        failure = in_problem(i, status);
-      }
-    }
+  return solve_each(static_cast<int64_t>(problems), grain, [&](size_t i, AssignmentWorkspace& workspace) {
+    const auto part = [i](auto values, std::span<const int32_t> bounds) {
+      return values.subspan(static_cast<size_t>(bounds[i]), static_cast<size_t>(bounds[i + 1] - bounds[i]));
+    };
+    return linear_sum_assignment<T>(part(costs, offsets), rows[i], cols[i], maximize,
+                                    part(column_of_row, row_offsets), &totals[i], workspace);
   });
-  return failure;
+}
+
+Status linear_sum_assignment_padded(std::span<const float> costs, int64_t batch, int64_t rows, int64_t cols,
+                                    std::span<const int32_t> row_counts, std::span<const int32_t> col_counts,
+                                    bool maximize, std::span<int32_t> column_of_row) {
+  PERCEPTION_RETURN_IF_ERROR(check_shape(costs.size(), {batch, rows, cols}, "costs"));
+  PERCEPTION_RETURN_IF_ERROR(validate_counts(row_counts, batch, rows, "row"));
+  PERCEPTION_RETURN_IF_ERROR(validate_counts(col_counts, batch, cols, "column"));
+  PERCEPTION_RETURN_IF_ERROR(check_shape(column_of_row.size(), {batch, rows}, "column_of_row"));
+  const int64_t grain = std::max<int64_t>(1, kCostsPerChunk / std::max<int64_t>(1, rows * cols));
+  return solve_each(batch, grain, [&](size_t i, AssignmentWorkspace& workspace) {
+    thread_local std::vector<float> packed;
+    const auto all = [](int64_t first, int64_t count, auto values) {
+      return values.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    };
+    const auto problem = static_cast<int64_t>(i);
+    const int64_t used_rows = row_counts.empty() ? rows : row_counts[i];
+    const int64_t used_cols = col_counts.empty() ? cols : col_counts[i];
+    std::span<const float> cost = all(problem * rows * cols, used_rows * cols, costs);
+    if (used_cols < cols) {
+      packed.clear();
+      for (int64_t row = 0; row < used_rows; ++row) {
+        const std::span<const float> used = all(row * cols, used_cols, cost);
+        packed.insert(packed.end(), used.begin(), used.end());
+      }
+      cost = packed;
+    }
+    const std::span<int32_t> answer = all(problem * rows, rows, column_of_row);
+    std::fill(answer.begin() + used_rows, answer.end(), -1);
+    double total;
+    return linear_sum_assignment<float>(cost, used_rows, used_cols, maximize, all(0, used_rows, answer),
+                                        &total, workspace);
+  });
 }
 
 template Status linear_sum_assignment(std::span<const float>, int64_t, int64_t, bool, std::span<int32_t>,

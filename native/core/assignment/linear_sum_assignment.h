@@ -35,4 +35,11 @@ Status linear_sum_assignment_batch(std::span<const T> costs, std::span<const int
                                    bool maximize, std::span<const int32_t> row_offsets,
                                    std::span<int32_t> column_of_row, std::span<double> totals);
 
+// A padded batch, as tensors hold it: costs [batch, rows, cols], of which problem i uses the first
+// row_counts[i] rows and col_counts[i] columns (empty = all). column_of_row: [batch, rows], -1 for unmatched
+// rows and those beyond the count.
+Status linear_sum_assignment_padded(std::span<const float> costs, int64_t batch, int64_t rows, int64_t cols,
+                                    std::span<const int32_t> row_counts, std::span<const int32_t> col_counts,
+                                    bool maximize, std::span<int32_t> column_of_row);
+
 }  // namespace perception

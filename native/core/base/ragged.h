@@ -32,6 +32,19 @@ inline Status validate_offsets(std::span<const int32_t> offsets, size_t total, c
   return {};
 }
 
+// Counts of a padded batch: empty (all rows count), or one in [0, rows] for each of `entries`.
+inline Status validate_counts(std::span<const int32_t> counts, int64_t entries, int64_t rows,
+                              const char* name) {
+  if (counts.empty()) return {};
+  const std::string argument = std::string(name) + " counts";
+  PERCEPTION_RETURN_IF_ERROR(check_length(counts.size(), static_cast<size_t>(entries), argument.c_str()));
+  for (size_t i = 0; i < counts.size(); ++i)
+    if (counts[i] < 0 || counts[i] > rows)
+      return {Code::kInvalidValue, argument + "[" + std::to_string(i) + "]: expected a number from 0 to " +
+                                       std::to_string(rows) + ", received " + std::to_string(counts[i])};
+  return {};
+}
+
 // Strings of a batch, one after the other in one buffer of UTF-8.
 struct PackedStrings {
   std::span<const uint8_t> bytes;

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -65,6 +67,26 @@ inline Status check_length(size_t received, size_t expected, const char* name) {
   if (received == expected) return {};
   return {Code::kShapeMismatch, std::string(name) + ": expected length " + std::to_string(expected) +
                                     ", received " + std::to_string(received)};
+}
+
+// The same for an array of `shape`, none of which may be negative; a product beyond memory fits no array.
+inline Status check_shape(size_t received, std::initializer_list<int64_t> shape, const char* name) {
+  size_t expected = 1;
+  bool fits = true, zero = false;
+  for (const int64_t size : shape) {
+    if (size < 0)
+      return {Code::kShapeMismatch,
+              std::string(name) + ": expected no negative dimension, received " + std::to_string(size)};
+    zero |= size == 0;
+    const auto factor = static_cast<size_t>(size);
+    if (size != 0 && expected > std::numeric_limits<size_t>::max() / factor)
+      fits = false;
+    else if (size != 0)
+      expected *= factor;
+  }
+  if (!fits && !zero)
+    return {Code::kTooLarge, std::string(name) + ": its shape is beyond what memory can hold"};
+  return check_length(received, zero ? 0 : expected, name);
 }
 
 }  // namespace perception

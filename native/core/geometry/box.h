@@ -10,6 +10,11 @@ enum class BoxFormat : uint8_t { kXyxy, kXywh, kCxcywh };
 template <class T>
 struct Corners {
   T x1, y1, x2, y2;
+
+  template <class U>
+  constexpr Corners<U> as() const {
+    return {static_cast<U>(x1), static_cast<U>(y1), static_cast<U>(x2), static_cast<U>(y2)};
+  }
 };
 
 // `box` points at four numbers in `format`.

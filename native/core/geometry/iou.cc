@@ -141,6 +141,10 @@ void for_kind(IouKind kind, const Run& run) {
   }
 }
 
+bool finite_box(const float* box) {
+  return std::isfinite(box[0]) && std::isfinite(box[1]) && std::isfinite(box[2]) && std::isfinite(box[3]);
+}
+
 std::vector<float>& thread_scratch() {
   thread_local std::vector<float> scratch;
   return scratch;
@@ -262,6 +266,52 @@ Status pairwise_iou_batch(std::span<const float> a, std::span<const int32_t> a_o
         const BoxArrays arrays = box_arrays<k>(b.data() + 4 * size_t(b_offsets[i]), cols, format, scratch);
         overlap_rows<k>(a.data() + 4 * size_t(a_offsets[i]), rows, format, arrays, cols,
                         out.data() + out_offsets[i]);
+      }
+    });
+  });
+  return {};
+}
+
+Status validate_padded(const PaddedBoxes& boxes, int64_t batch, const char* name) {
+  PERCEPTION_RETURN_IF_ERROR(check_shape(boxes.values.size(), {batch, boxes.rows, 4}, name));
+  return validate_counts(boxes.counts, batch, boxes.rows, name);
+}
+
+Status pairwise_iou_padded(const PaddedBoxes& a, const PaddedBoxes& b, int64_t batch, IouKind kind,
+                           BoxFormat format, std::span<float> out) {
+  PERCEPTION_RETURN_IF_ERROR(validate_padded(a, batch, "a"));
+  PERCEPTION_RETURN_IF_ERROR(validate_padded(b, batch, "b"));
+  PERCEPTION_RETURN_IF_ERROR(check_shape(out.size(), {batch, a.rows, b.rows}, "out"));
+  const auto cols = static_cast<size_t>(b.rows);
+
+  for_kind(kind, [&]<IouKind k>() {
+    // Rows [first, last) of one problem, its second list being in `arrays`.
+    const auto rows = [&](int64_t problem, const BoxArrays& arrays, int64_t first, int64_t last) {
+      const auto count = static_cast<size_t>(b.count(problem));
+      const float* const others = b.of(problem);
+      for (int64_t i = first; i < last; ++i) {
+        float* const row = out.data() + (problem * a.rows + i) * b.rows;
+        const float* const box = a.of(problem) + 4 * i;
+        const bool used = i < a.count(problem) && finite_box(box);
+        if (used) overlap_row<k>(box_terms<k>(to_corners(box, format)), arrays, count, row);
+        std::fill(row + (used ? count : 0), row + cols, 0.0f);
+        for (size_t j = 0; used && j < count; ++j)
+          if (!finite_box(others + 4 * j)) row[j] = 0;
+      }
+    };
+    if (batch == 1) {
+      const BoxArrays arrays =
+          box_arrays<k>(b.of(0), static_cast<size_t>(b.count(0)), format, thread_scratch());
+      parallel_for(a.rows, rows_per_chunk(cols),
+                   [&](int64_t begin, int64_t end) { rows(0, arrays, begin, end); });
+      return;
+    }
+    const int64_t grain = std::max<int64_t>(1, kPairsPerChunk / std::max<int64_t>(1, a.rows * b.rows));
+    parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const BoxArrays arrays =
+            box_arrays<k>(b.of(i), static_cast<size_t>(b.count(i)), format, thread_scratch());
+        rows(i, arrays, 0, a.rows);
       }
     });
   });

@@ -42,6 +42,35 @@ Status pairwise_iou_batch(std::span<const float> a, std::span<const int32_t> a_o
                           std::span<const float> b, std::span<const int32_t> b_offsets, IouKind kind,
                           BoxFormat format, std::span<const int32_t> out_offsets, std::span<float> out);
 
+// Padded batches, as tensors hold them: values [batch, rows, width], of which problem i uses the first
+// counts[i] rows; empty counts = all.
+struct PaddedBoxes {
+  std::span<const float> values;
+  std::span<const int32_t> counts;
+  int64_t rows = 0;
+
+  const float* of(int64_t problem) const { return values.data() + problem * rows * 4; }
+  int64_t count(int64_t problem) const {
+    return counts.empty() ? rows : counts[static_cast<size_t>(problem)];
+  }
+};
+
+// Checks the length of `values` and the counts.
+Status validate_padded(const PaddedBoxes& boxes, int64_t batch, const char* name);
+
+// out: [batch, a.rows, b.rows]; pairs beyond the counts are 0. A box that is not finite has an overlap of 0
+// with everything, since there is nobody to raise an error to on a device.
+Status pairwise_iou_padded(const PaddedBoxes& a, const PaddedBoxes& b, int64_t batch, IouKind kind,
+                           BoxFormat format, std::span<float> out);
+
+// Gradient of sum(grad * pairwise_iou_padded(a, b)) with respect to a and b; grad: [batch, a.rows, b.rows],
+// grad_a and grad_b as a.values and b.values. Where two coordinates tie (touching or equal sides) the side of
+// torchvision's autograd is taken: half to each in a tie of min or max. alpha of CIoU is a constant, as in
+// the paper.
+Status pairwise_iou_gradient(const PaddedBoxes& a, const PaddedBoxes& b, int64_t batch, IouKind kind,
+                             BoxFormat format, std::span<const float> grad, std::span<float> grad_a,
+                             std::span<float> grad_b);
+
 // a: [n, 2], b: [m, 2], out: [n, m] distances, in the points' own unit. Points must be finite.
 Status pairwise_distance(std::span<const float> a, std::span<const float> b, PointMetric metric,
                          std::span<float> out);

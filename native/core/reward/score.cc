@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numbers>
 #include <string>
 #include <vector>
 
-#include "core/assignment/linear_sum_assignment.h"
 #include "core/base/thread_pool.h"
-#include "core/geometry/iou.h"
+#include "core/geometry/box.h"
+#include "core/reward/terms.h"
 #include "core/text/edit_distance.h"
 #include "core/text/token_metrics.h"
 #include "core/text/utf8.h"
@@ -19,11 +17,6 @@ namespace {
 
 // Coordinates may leave the image a little without being of another space.
 constexpr double kOutsideTolerance = 0.05;
-
-// A box beyond this has no area or distance in float32, in which detections are matched.
-constexpr float kLargestCoordinate = 1e18f;
-
-constexpr double kForbidden = std::numeric_limits<double>::infinity();
 
 struct Scale {
   double x = 1, y = 1;
@@ -56,17 +49,11 @@ struct Scratch {
   ParsedCompletion parsed;
   std::vector<Corners<float>> predicted_boxes, true_boxes;
   std::vector<int32_t> predicted_labels, prediction_of_row;
-  std::vector<double> predicted_points, true_points, cost;
-  std::vector<int32_t> column_of_row;
-  AssignmentWorkspace assignment;
+  std::vector<double> predicted_points, true_points;
+  Matching matching;
   EditDistance edit_distance;
   std::u32string prediction_text, truth_text;
   std::string text;
-};
-
-struct Values {
-  std::array<double, 12> of{};
-  double& operator[](Term term) { return of[static_cast<size_t>(term)]; }
 };
 
 // One completion: its ground truth and where its matches go.
@@ -98,7 +85,7 @@ class Scorer {
 
   // Fills `values` with the recipe's terms; false where the completion earns nothing at all (terms are 0
   // then).
-  bool score(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+  bool score(const Item& item, Scratch& scratch, TermValues& values, uint8_t& status) const {
     std::fill(item.matches.begin(), item.matches.end(), -1);
     if (recipe_.task == Task::kOcr) {
       status = 0;
@@ -187,23 +174,8 @@ class Scorer {
     return {box[0] * by.x, box[1] * by.y, box[2] * by.x, box[3] * by.y};
   }
 
-  static Corners<float> narrowed(const Corners<double>& box) {
-    return {static_cast<float>(box.x1), static_cast<float>(box.y1), static_cast<float>(box.x2),
-            static_cast<float>(box.y2)};
-  }
-
-  static bool matchable(const Corners<float>& box) {
-    return std::max({std::abs(box.x1), std::abs(box.y1), std::abs(box.x2), std::abs(box.y2)}) <=
-           kLargestCoordinate;
-  }
-
-  // The tolerant reader has no format of its own: every item that is clean counts for it.
-  static double clean_share(const ParsedCompletion& parsed, size_t faulty) {
-    return 1 - static_cast<double>(faulty) / static_cast<double>(parsed.objects.size());
-  }
-
   // False where the completion earns nothing, because its numbers allow no matching.
-  bool score_objects(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+  bool score_objects(const Item& item, Scratch& scratch, TermValues& values, uint8_t& status) const {
     switch (recipe_.task) {
       case Task::kGrounding:
         score_grounding(item, scratch, values);
@@ -215,7 +187,7 @@ class Scorer {
     }
   }
 
-  void score_grounding(const Item& item, Scratch& scratch, Values& values) const {
+  void score_grounding(const Item& item, const Scratch& scratch, TermValues& values) const {
     const std::vector<ParsedObject>& objects = scratch.parsed.objects;
     const auto found = std::find_if(objects.begin(), objects.end(), [](const ParsedObject& object) {
       return object.kind == ObjectKind::kBox;
@@ -224,31 +196,26 @@ class Scorer {
       values[Term::kFormat] =
           objects.size() == 1 && scratch.parsed.faults == 0 && objects[0].kind == ObjectKind::kBox;
     if (found == objects.end()) return;
-    const double overlap = iou(predicted_box(item, *found), true_box(item, 0));
-    values[Term::kIou] = recipe_.iou_power == 2 ? overlap * overlap : std::pow(overlap, recipe_.iou_power);
+    values[Term::kIou] = grounding_iou(recipe_, predicted_box(item, *found), true_box(item, 0));
     if (!item.matches.empty()) item.matches[0] = 0;
   }
 
-  bool score_detection(const Item& item, Scratch& scratch, Values& values, uint8_t& status) const {
+  bool score_detection(const Item& item, Scratch& scratch, TermValues& values, uint8_t& status) const {
     ParsedCompletion& parsed = scratch.parsed;
     scratch.predicted_boxes.clear();
+    scratch.true_boxes.clear();
     scratch.predicted_labels.clear();
     scratch.prediction_of_row.clear();
     size_t faulty = 0;
     int32_t prediction = 0;
     for (ParsedObject& object : parsed.objects) {
       const bool read = object.kind == ObjectKind::kBox;
+      const Corners<float> box = predicted_box(item, object).as<float>();
       if (recipe_.reader == Reader::kAny && read) {
         object.label_id = object.has_label ? request_.vocabulary->find(parsed.label(object)) : -1;
-        if (object.label_id < 0) {
-          object.faults |= kFaultUnknownLabel;
-          status |= kFaultUnknownLabel;
-        }
-      }
-      const Corners<float> box = narrowed(predicted_box(item, object));
-      if (recipe_.reader == Reader::kAny && read && !matchable(box)) {
-        object.faults |= kFaultNonFinite;
-        status |= kFaultNonFinite;
+        if (object.label_id < 0) object.faults |= kFaultUnknownLabel;
+        if (!matchable(box)) object.faults |= kFaultNonFinite;
+        status |= object.faults;
       }
       if (read && object.faults == 0) {
         scratch.predicted_boxes.push_back(box);
@@ -259,82 +226,19 @@ class Scorer {
       }
       prediction += object.kind != ObjectKind::kRejected;
     }
-    const size_t usable = scratch.predicted_boxes.size();
-    const size_t predicted = usable + (recipe_.count_faulty ? faulty : 0);
-    if (recipe_.reader == Reader::kAny) {
-      if (parsed.objects.empty())
-        values[Term::kFormat] = item.objects == 0;  // nothing to find and nothing named
-      else
-        values[Term::kFormat] = clean_share(parsed, faulty);
-    }
-
-    if (recipe_.format_only_without_match && (predicted == 0 || item.objects == 0)) return true;
-    if (predicted == 0 && item.objects == 0) {
-      values[Term::kF1] = values[Term::kClass] = values[Term::kIou] = 1;
-      return true;
-    }
-    size_t matched = 0, same_class = 0;
-    double overlap = 0;
-    if (!match_boxes(item, scratch)) return false;
-    for (size_t row = 0; row < usable; ++row) {
-      const int32_t column = scratch.column_of_row[row];
-      if (column < 0) continue;
-      const float pair = iou(scratch.predicted_boxes[row], scratch.true_boxes[column],
-                             static_cast<float>(recipe_.iou_epsilon));
-      if (!(pair > recipe_.min_iou)) continue;
-      ++matched;
-      overlap += pair;
-      same_class +=
-          scratch.predicted_labels[row] == request_.truth.labels[item.first + static_cast<size_t>(column)];
-      if (!item.matches.empty()) item.matches[column] = scratch.prediction_of_row[row];
-    }
-    if (matched == 0 && recipe_.format_only_without_match) return true;
-    const double pairs = static_cast<double>(matched);
-    const double unmatched_predictions = predicted ? 1 - pairs / static_cast<double>(predicted) : 0;
-    const double unmatched_objects = item.objects ? 1 - pairs / static_cast<double>(item.objects) : 0;
-    values[Term::kMissing] = unmatched_predictions + unmatched_objects;
-    if (matched == 0) return true;
-    const double precision = pairs / static_cast<double>(predicted);
-    const double recall = pairs / static_cast<double>(item.objects);
-    values[Term::kF1] = 2 * precision * recall / (precision + recall + recipe_.iou_epsilon);
-    values[Term::kClass] = static_cast<double>(same_class) / pairs;
-    values[Term::kIou] = overlap / pairs;
+    for (size_t k = 0; k < item.objects; ++k) scratch.true_boxes.push_back(true_box(item, k).as<float>());
+    if (recipe_.reader == Reader::kAny)
+      values[Term::kFormat] = usable_share(parsed.objects.size(), faulty, item.objects);
+    const DetectionItems items{scratch.predicted_boxes, scratch.true_boxes, scratch.predicted_labels,
+                               request_.truth.labels.subspan(item.first, item.objects), faulty};
+    if (!detection_terms(recipe_, items, scratch.matching, values)) return false;
+    write_matches(item, scratch);
     return true;
   }
 
-  // DETR's matching cost, in float32 and in the released code's order of operations, so that near ties fall
-  // alike.
-  bool match_boxes(const Item& item, Scratch& scratch) const {
-    const size_t rows = scratch.predicted_boxes.size(), columns = item.objects;
-    scratch.true_boxes.clear();
-    for (size_t k = 0; k < columns; ++k) scratch.true_boxes.push_back(narrowed(true_box(item, k)));
-    const float l1 = static_cast<float>(recipe_.cost_l1), by_giou = static_cast<float>(recipe_.cost_giou),
-                by_class = static_cast<float>(recipe_.cost_class),
-                epsilon = static_cast<float>(recipe_.iou_epsilon);
-    const double others = recipe_.classes - 1;
-    const float same = static_cast<float>(std::numbers::e / (std::numbers::e + others)),
-                different = static_cast<float>(1 / (std::numbers::e + others));
-    scratch.cost.resize(rows * columns);
-    for (size_t row = 0; row < rows; ++row) {
-      const Corners<float>& p = scratch.predicted_boxes[row];
-      for (size_t column = 0; column < columns; ++column) {
-        const Corners<float>& t = scratch.true_boxes[column];
-        const float distance = std::abs((p.x1 + p.x2) / 2 - (t.x1 + t.x2) / 2) +
-                               std::abs((p.y1 + p.y2) / 2 - (t.y1 + t.y2) / 2) +
-                               std::abs((p.x2 - p.x1) - (t.x2 - t.x1)) +
-                               std::abs((p.y2 - p.y1) - (t.y2 - t.y1));
-        const float probability =
-            scratch.predicted_labels[row] == request_.truth.labels[item.first + column] ? same : different;
-        scratch.cost[row * columns + column] =
-            l1 * distance + by_class * -probability + by_giou * -giou(p, t, epsilon);
-      }
-    }
-    double total;
-    return assign(rows, columns, scratch, total);
-  }
-
-  bool score_counting(const Item& item, Scratch& scratch, Values& values) const {
+  bool score_counting(const Item& item, Scratch& scratch, TermValues& values) const {
     scratch.predicted_points.clear();
+    scratch.true_points.clear();
     scratch.prediction_of_row.clear();
     size_t faulty = 0;
     int32_t prediction = 0;
@@ -350,66 +254,27 @@ class Scorer {
       }
       prediction += object.kind != ObjectKind::kRejected;
     }
-    const size_t usable = scratch.predicted_points.size() / 2;
-    const size_t predicted = usable + (recipe_.count_faulty ? faulty : 0);
-    if (recipe_.reader == Reader::kAny) {
-      if (scratch.parsed.objects.empty())
-        values[Term::kFormat] = item.objects == 0;
-      else
-        values[Term::kFormat] = clean_share(scratch.parsed, faulty);
-    }
-    if (predicted == 0 && item.objects == 0 && !recipe_.format_gate) {
-      values[Term::kCount] = values[Term::kProximity] = values[Term::kCounting] = 1;
-      return true;
-    }
-    if (usable == 0 || item.objects == 0) return true;
-
-    scratch.true_points.clear();
     for (size_t k = 0; k < item.objects; ++k) {
       const double* point = request_.truth.coordinates.data() + 2 * (item.first + k);
       scratch.true_points.push_back(point[0] * item.frame.truth_factor.x);
       scratch.true_points.push_back(point[1] * item.frame.truth_factor.y);
     }
-    scratch.cost.resize(usable * item.objects);
-    for (size_t row = 0; row < usable; ++row) {
-      for (size_t column = 0; column < item.objects; ++column) {
-        // sqrt rather than hypot: correctly rounded everywhere, so the same on every platform.
-        const double dx = scratch.predicted_points[2 * row] - scratch.true_points[2 * column];
-        const double dy = scratch.predicted_points[2 * row + 1] - scratch.true_points[2 * column + 1];
-        const double squared = dx * dx + dy * dy;
-        // As in the released code, whose float32 overflows: such a pair cannot be matched.
-        scratch.cost[row * item.objects + column] =
-            squared <= std::numeric_limits<float>::max() ? std::sqrt(squared) : kForbidden;
-      }
-    }
-    double total;
-    if (!assign(usable, item.objects, scratch, total)) return false;
-    const double pairs = static_cast<double>(std::min(usable, item.objects));
-    const double diagonal = 1000 * std::numbers::sqrt2;  // counting recipes fix the space to per-mille
-    values[Term::kCount] = pairs / static_cast<double>(std::max(predicted, item.objects));
-    values[Term::kProximity] = 1 - total / pairs / diagonal;
-    values[Term::kCounting] = values[Term::kCount] * values[Term::kProximity];
-    if (!item.matches.empty()) {
-      for (size_t row = 0; row < usable; ++row)
-        if (const int32_t column = scratch.column_of_row[row]; column >= 0)
-          item.matches[column] = scratch.prediction_of_row[row];
-    }
+    if (recipe_.reader == Reader::kAny)
+      values[Term::kFormat] = usable_share(scratch.parsed.objects.size(), faulty, item.objects);
+    const CountingItems items{scratch.predicted_points, scratch.true_points, faulty};
+    if (!counting_terms(recipe_, items, scratch.matching, values)) return false;
+    write_matches(item, scratch);
     return true;
   }
 
-  // Solves scratch.cost into scratch.column_of_row; false where a complete assignment is impossible.
-  static bool assign(size_t rows, size_t columns, Scratch& scratch, double& total) {
-    total = 0;
-    scratch.column_of_row.assign(rows, -1);
-    if (rows == 0 || columns == 0) return true;
-    const Status status =
-        linear_sum_assignment<double>(scratch.cost, static_cast<int64_t>(rows), static_cast<int64_t>(columns),
-                                      false, scratch.column_of_row, &total, scratch.assignment);
-    if (!status.ok()) scratch.column_of_row.assign(rows, -1);
-    return status.ok();
+  static void write_matches(const Item& item, const Scratch& scratch) {
+    if (item.matches.empty()) return;
+    for (size_t row = 0; row < scratch.prediction_of_row.size(); ++row)
+      if (const int32_t object = scratch.matching.object_of_prediction[row]; object >= 0)
+        item.matches[static_cast<size_t>(object)] = scratch.prediction_of_row[row];
   }
 
-  void score_ocr(const Item& item, Scratch& scratch, Values& values) const {
+  void score_ocr(const Item& item, Scratch& scratch, TermValues& values) const {
     const std::string_view prediction = read_text(item.completion, scratch.text);
     const std::string_view truth = request_.truth.texts[static_cast<size_t>(item.truth)];
     bool by_tokens = false;
@@ -553,13 +418,10 @@ Status score_batch(const ScoreRequest& request, ScoreResult& result) {
         if (!result.match_offsets.empty())
           item.matches = result.matches.subspan(static_cast<size_t>(result.match_offsets[i]), item.objects);
       }
-      Values values;
+      TermValues values;
       uint8_t status = 0;
       double total = 0;
-      if (scorer.score(item, scratch, values, status)) {
-        for (const WeightedTerm& weighted : recipe.terms) total += weighted.weight * values[weighted.term];
-        total = std::clamp(total, recipe.clamp_low, recipe.clamp_high);
-      }
+      if (scorer.score(item, scratch, values, status)) total = total_reward(recipe, values);
       if (recipe.task != Task::kOcr) scorer.check_space(item, scratch.parsed, check);
       result.rewards[static_cast<size_t>(i)] = static_cast<float>(total);
       for (size_t term = 0; term < recipe.terms.size(); ++term)
