@@ -13,40 +13,6 @@
 namespace perception::node {
 namespace {
 
-Recipe recipe_from(const Napi::Object& object) {
-  Recipe recipe;
-  recipe.task = choice(object.Get("task"), "recipe.task", Task::kOcr);
-  recipe.reader = choice(object.Get("reader"), "recipe.reader", Reader::kText);
-  const auto terms = elements<int32_t>(object.Get("terms"), "recipe.terms");
-  const auto weights = elements<double>(object.Get("weights"), "recipe.weights");
-  if (terms.size() != weights.size())
-    throw ArgumentError{{Code::kShapeMismatch, "recipe: expected one weight per term"}};
-  for (size_t i = 0; i < terms.size(); ++i) {
-    if (terms[i] < 0 || terms[i] > static_cast<int32_t>(Term::kBleu) || !std::isfinite(weights[i]))
-      throw ArgumentError{{Code::kInvalidArgument, "recipe: unknown term or weight that is not finite"}};
-    recipe.terms.push_back({static_cast<Term>(terms[i]), weights[i]});
-  }
-  recipe.clamp_low = number(object.Get("clampLow"), "recipe.clamp");
-  recipe.clamp_high = number(object.Get("clampHigh"), "recipe.clamp");
-  if (!(recipe.clamp_low <= recipe.clamp_high))
-    throw ArgumentError{{Code::kInvalidArgument, "recipe.clamp: expected [low, high] with low <= high"}};
-  const int64_t space = integer(object.Get("space"), "recipe.space", -1, 2);
-  recipe.space_fixed = space >= 0;
-  if (recipe.space_fixed) recipe.space = static_cast<Space>(space);
-  recipe.format_gate = flag(object.Get("formatGate"), "recipe.formatGate");
-  recipe.count_faulty = flag(object.Get("countFaulty"), "recipe.countFaulty");
-  recipe.format_only_without_match =
-      flag(object.Get("formatOnlyWithoutMatch"), "recipe.formatOnlyWithoutMatch");
-  recipe.iou_power = number(object.Get("iouPower"), "recipe.iouPower");
-  recipe.iou_epsilon = number(object.Get("iouEpsilon"), "recipe.iouEpsilon");
-  recipe.cost_l1 = number(object.Get("costL1"), "recipe.costs.l1");
-  recipe.cost_giou = number(object.Get("costGiou"), "recipe.costs.giou");
-  recipe.cost_class = number(object.Get("costClass"), "recipe.costs.class");
-  recipe.min_iou = number(object.Get("minIou"), "recipe.minIou");
-  recipe.classes = static_cast<int32_t>(integer(object.Get("classes"), "recipe.classes", 1));
-  return recipe;
-}
-
 // Labels as packed strings and their ids.
 Vocabulary vocabulary_from(const Napi::Object& object) {
   Vocabulary vocabulary;
@@ -291,6 +257,40 @@ Napi::Value parse(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Recipe recipe_from(const Napi::Object& object) {
+  Recipe recipe;
+  recipe.task = choice(object.Get("task"), "recipe.task", Task::kOcr);
+  recipe.reader = choice(object.Get("reader"), "recipe.reader", Reader::kText);
+  const auto terms = elements<int32_t>(object.Get("terms"), "recipe.terms");
+  const auto weights = elements<double>(object.Get("weights"), "recipe.weights");
+  if (terms.size() != weights.size())
+    throw ArgumentError{{Code::kShapeMismatch, "recipe: expected one weight per term"}};
+  for (size_t i = 0; i < terms.size(); ++i) {
+    if (terms[i] < 0 || terms[i] > static_cast<int32_t>(Term::kBleu) || !std::isfinite(weights[i]))
+      throw ArgumentError{{Code::kInvalidArgument, "recipe: unknown term or weight that is not finite"}};
+    recipe.terms.push_back({static_cast<Term>(terms[i]), weights[i]});
+  }
+  recipe.clamp_low = number(object.Get("clampLow"), "recipe.clamp");
+  recipe.clamp_high = number(object.Get("clampHigh"), "recipe.clamp");
+  if (!(recipe.clamp_low <= recipe.clamp_high))
+    throw ArgumentError{{Code::kInvalidArgument, "recipe.clamp: expected [low, high] with low <= high"}};
+  const int64_t space = integer(object.Get("space"), "recipe.space", -1, 2);
+  recipe.space_fixed = space >= 0;
+  if (recipe.space_fixed) recipe.space = static_cast<Space>(space);
+  recipe.format_gate = flag(object.Get("formatGate"), "recipe.formatGate");
+  recipe.count_faulty = flag(object.Get("countFaulty"), "recipe.countFaulty");
+  recipe.format_only_without_match =
+      flag(object.Get("formatOnlyWithoutMatch"), "recipe.formatOnlyWithoutMatch");
+  recipe.iou_power = number(object.Get("iouPower"), "recipe.iouPower");
+  recipe.iou_epsilon = number(object.Get("iouEpsilon"), "recipe.iouEpsilon");
+  recipe.cost_l1 = number(object.Get("costL1"), "recipe.costs.l1");
+  recipe.cost_giou = number(object.Get("costGiou"), "recipe.costs.giou");
+  recipe.cost_class = number(object.Get("costClass"), "recipe.costs.class");
+  recipe.min_iou = number(object.Get("minIou"), "recipe.minIou");
+  recipe.classes = static_cast<int32_t>(integer(object.Get("classes"), "recipe.classes", 1));
+  return recipe;
+}
 
 void export_scoring(Napi::Env env, Napi::Object exports) {
   exports.Set("score",

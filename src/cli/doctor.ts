@@ -1,9 +1,22 @@
 import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { type Info, info, packageVersion } from '../info.js';
 import { linearSumAssignment } from '../ops/assignment.js';
 import { pairwiseIou } from '../ops/iou.js';
 import { scoreCompletions } from '../rewards/score.js';
+import type { Route } from '../tfjs/route.js';
+
+const marker = 'perception-r1-route:';
+
+/** Which tfjs-node a program in the current folder would load, and the route that the tensor operations take on it. */
+export interface TensorflowJs {
+  package: string | null;
+  route: Route | null;
+  /** Why there is no route to tell; null where there is one. */
+  problem: string | null;
+}
 
 /** What `doctor --json` prints. */
 export interface DoctorReport {
@@ -16,12 +29,13 @@ export interface DoctorReport {
   problem: string | null;
   cpu: { model: string; variant: string | null; threads: number | null; hardwareThreads: number };
   cuda: Info['cuda'] | null;
+  tensorflowJs: TensorflowJs;
   environment: Record<string, string | null>;
   /** Other commands: the first line of what they say of their version, null where they are not found. */
   tools: Record<string, { version: string | null; neededFor: string }>;
 }
 
-const variables = ['PERCEPTION_R1_THREADS', 'PERCEPTION_R1_ADDON'];
+const variables = ['PERCEPTION_R1_THREADS', 'PERCEPTION_R1_ADDON', 'PERCEPTION_R1_TENSORFLOW'];
 
 const tools = [
   { name: 'cmake', command: 'cmake', neededFor: 'building the add-on' },
@@ -67,6 +81,7 @@ function examine(): DoctorReport {
       hardwareThreads: found?.cpu.hardwareThreads ?? processors.length,
     },
     cuda: found?.cuda ?? null,
+    tensorflowJs: tensorflowJs(),
     environment: Object.fromEntries(variables.map((name) => [name, process.env[name] ?? null])),
     tools: Object.fromEntries(
       tools.map(({ name, command, neededFor }) => [name, { version: versionOf(command), neededFor }]),
@@ -91,6 +106,44 @@ function selfCheck(): string | null {
   return wrong.length > 0 ? `self check: ${wrong.join('; ')}. Build the add-on again.` : null;
 }
 
+/** Looked at in a process of its own: a libtensorflow that does not fit may end it. */
+function tensorflowJs(): TensorflowJs {
+  const project = createRequire(join(process.cwd(), 'package.json'));
+  const name = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].find((candidate) => {
+    try {
+      return project.resolve(candidate);
+    } catch {
+      return false;
+    }
+  });
+  if (name === undefined) {
+    const problem = 'no tfjs-node in this folder; "perception-r1 setup-tfjs" provides one that works';
+    return { package: null, route: null, problem };
+  }
+  const program = `
+    import { createRequire } from 'node:module';
+    createRequire(process.argv[1])(process.argv[2]);
+    const { explainRoute } = await import(process.argv[3]);
+    console.log(${JSON.stringify(marker)} + JSON.stringify(explainRoute()));`;
+  const { stdout, stderr, status } = spawnSync(
+    process.execPath,
+    [
+      '--input-type=module',
+      '--eval',
+      program,
+      join(process.cwd(), 'package.json'),
+      name,
+      new URL('../tfjs/index.js', import.meta.url).href,
+    ],
+    { encoding: 'utf8', timeout: 60_000, env: { TF_CPP_MIN_LOG_LEVEL: '2', ...process.env } },
+  );
+  const line = stdout?.split('\n').find((text) => text.startsWith(marker));
+  if (line) return { package: name, route: JSON.parse(line.slice(marker.length)) as Route, problem: null };
+  const said = stderr?.split('\n').find((text) => /Error: /.test(text)) ?? `it ended with status ${status}`;
+  const problem = `${name} cannot be loaded (${said.trim()}); "perception-r1 setup-tfjs" mends it`;
+  return { package: name, route: null, problem };
+}
+
 function libc(): string {
   if (process.platform !== 'linux') return 'system';
   const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
@@ -105,6 +158,10 @@ function versionOf(command: string): string | null {
   return (lines.find((line) => /\d+\.\d+/.test(line)) ?? lines[0] ?? '').trim() || 'unknown version';
 }
 
+function describeTensorflowJs({ package: name, route, problem }: TensorflowJs): string {
+  return route ? `${name}: ${route.route} route, since ${route.reason}` : (problem ?? '');
+}
+
 function format(report: DoctorReport): string {
   const { node, addon, cpu, cuda, environment } = report;
   const rows: [string, string][] = [
@@ -115,6 +172,7 @@ function format(report: DoctorReport): string {
     ['CPU', `${cpu.model}${cpu.variant ? `; kernels: ${cpu.variant}` : ''}`],
     ['threads', `${cpu.threads ?? '-'} of ${cpu.hardwareThreads}`],
     ['CUDA', cuda?.available ? cuda.devices.join(', ') : `not used: ${cuda?.reason ?? 'no add-on'}`],
+    ['TensorFlow.js', describeTensorflowJs(report.tensorflowJs)],
     ...Object.entries(environment).map(([name, value]): [string, string] => [name, value ?? 'not set']),
     ...Object.entries(report.tools).map(([name, { version, neededFor }]): [string, string] => [
       name,

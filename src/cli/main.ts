@@ -5,6 +5,7 @@ import { packageVersion } from '../info.js';
 import { recipes } from '../rewards/recipes.js';
 import { doctor } from './doctor.js';
 import { score } from './score.js';
+import { setupTfjs } from './setup-tfjs.js';
 import { FileError, UsageError } from './usage.js';
 
 const wholeNumber =
@@ -74,6 +75,37 @@ program
   .addHelpText('after', '\nExit code: 0 where the add-on works, else 1.')
   .action((options) => {
     exitCode = doctor(options);
+  });
+
+program
+  .command('setup-tfjs')
+  .description('Give a project a working tfjs-node where its own installer cannot.')
+  .option('--gpu', 'tfjs-node-gpu, with a TensorFlow for NVIDIA GPUs')
+  .option('--directory <dir>', 'the folder with package.json', '.')
+  .option(
+    '--tensorflow <version>',
+    "a version of TensorFlow; without it the project's, else the cache's newest, else pip's",
+    (text) => {
+      if (!/^\d+\.\d+\.\d+$/.test(text)) throw new InvalidArgumentError('Expected a version like 2.21.0.');
+      return text;
+    },
+  )
+  .option('--no-save', 'leave package.json and the lock file as they are')
+  .option('--dry-run', 'print what would be done, and change nothing')
+  .addHelpText(
+    'after',
+    `
+Takes libtensorflow from pip's wheel and compiles the package's own binding against it, with the npm, pip and compiler
+that are there. What it made is kept in the user's cache folder; a run after node_modules was removed takes seconds.
+
+Exit code: 0, 1 where something is missing or failed, 2 for a wrong option, 130 or 143 when interrupted.
+
+Examples:
+  perception-r1 setup-tfjs --dry-run
+  perception-r1 setup-tfjs --gpu --directory trainer`,
+  )
+  .action(async (options) => {
+    exitCode = await setupTfjs(options);
   });
 
 program.addHelpText(

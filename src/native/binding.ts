@@ -117,7 +117,7 @@ export interface Binding {
    * Registers the operations in the libtensorflow that is loaded in this process (native/tensorflow). Every call after
    * the first tells what the first one found.
    */
-  registerTensorflow(): { registered: boolean; reason: string; library: string };
+  registerTensorflow(): { registered: boolean; reason: string; library: string; gpuReason: string };
   /** Keeps a recipe for the TensorFlow op PerceptionR1Score; equal ones get the same number. */
   tensorflowRecipe(recipe: NativeRecipe): number;
   /** Keeps a formula for the TensorFlow op PerceptionR1GroupAdvantages; equal ones get the same number. */

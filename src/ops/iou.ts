@@ -8,8 +8,10 @@ export type IouKind = 'iou' | 'giou' | 'diou' | 'ciou';
 export type BoxFormat = 'xyxy' | 'xywh' | 'cxcywh';
 export type PointMetric = 'l2' | 'l1';
 
-const kinds: readonly IouKind[] = ['iou', 'giou', 'diou', 'ciou'];
-const formats: readonly BoxFormat[] = ['xyxy', 'xywh', 'cxcywh'];
+/** @internal Orders of core/geometry/iou.h and box.h. */
+export const kinds: readonly IouKind[] = ['iou', 'giou', 'diou', 'ciou'];
+/** @internal */
+export const formats: readonly BoxFormat[] = ['xyxy', 'xywh', 'cxcywh'];
 const metrics: readonly PointMetric[] = ['l2', 'l1'];
 
 export interface IouOptions {

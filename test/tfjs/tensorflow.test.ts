@@ -1,0 +1,84 @@
+/**
+ * The operations as TensorFlow ops on tfjs-node. Skipped, saying so, where tfjs-node cannot be loaded; with
+ * PERCEPTION_R1_REQUIRE_TFJS_NODE=1 that is a failure. PERCEPTION_R1_TFJS_NODE names a folder that has tfjs-node in its
+ * node_modules, where this project's own has not. tfjs-node brings TensorFlow.js's union package with it.
+ */
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, test } from 'vitest';
+import { explainRoute, pairwiseIou } from '../../src/tfjs/index.js';
+import { suite } from './suite.js';
+
+const folder = process.env.PERCEPTION_R1_TFJS_NODE;
+const require = createRequire(folder ? resolve(folder, 'package.json') : import.meta.url);
+
+/** The loaded package's file, or why there is none. */
+function load(): { file: string } | { missing: string } {
+  const warn = console.warn;
+  console.warn = () => {}; // a second copy of tfjs-core finds each kernel registered
+  try {
+    for (const name of ['@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu']) {
+      let file: string;
+      try {
+        file = require.resolve(name);
+      } catch {
+        continue;
+      }
+      require(file);
+      return { file };
+    }
+    return { missing: 'neither @tensorflow/tfjs-node nor @tensorflow/tfjs-node-gpu is installed' };
+  } catch (error) {
+    return { missing: (error as Error).message.split('\n')[0]! };
+  } finally {
+    console.warn = warn;
+  }
+}
+
+const loaded = load();
+const missing = 'missing' in loaded ? loaded.missing : undefined;
+if (missing) console.log(`The TensorFlow route is not tested: ${missing}`);
+
+test.runIf(process.env.PERCEPTION_R1_REQUIRE_TFJS_NODE === '1')('tfjs-node is there, as required', () => {
+  expect(missing).toBeUndefined();
+});
+
+describe.skipIf(missing)('tensorflow', () => {
+  suite(() => tf.setBackend('tensorflow'), 'tensorflow');
+
+  test('the route is taken by the values: nothing is read back to JavaScript', async () => {
+    await tf.setBackend('tensorflow');
+    const backend = tf.backend();
+    const readSync = backend.readSync;
+    const a = tf.tensor2d([[0, 0, 2, 2]]);
+    backend.readSync = () => {
+      throw new Error('read');
+    };
+    try {
+      tf.dispose(pairwiseIou(a, a));
+    } finally {
+      backend.readSync = readSync;
+    }
+    expect(explainRoute().library).toContain('tensorflow');
+  });
+
+  test('PERCEPTION_R1_TENSORFLOW=0 turns it off', () => {
+    const script = [
+      "const require = (await import('node:module')).createRequire(process.argv[1]);",
+      'console.warn = () => {};',
+      'require(process.argv[2]);',
+      "const { explainRoute, pairwiseIou } = await import('perception-r1/tfjs');",
+      'console.log(JSON.stringify([explainRoute(), [...pairwiseIou([[0, 0, 2, 2]], [[0, 0, 2, 2]]).dataSync()]]));',
+    ].join('\n');
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--input-type=module', '-e', script, import.meta.filename, (loaded as { file: string }).file],
+      { env: { ...process.env, PERCEPTION_R1_TENSORFLOW: '0' }, encoding: 'utf8' },
+    );
+    const [route, values] = JSON.parse(stdout.trim().split('\n').at(-1) || stderr);
+    expect(route).toEqual({ backend: 'tensorflow', route: 'neutral', reason: 'PERCEPTION_R1_TENSORFLOW=0' });
+    expect(values).toEqual([1]);
+  });
+});
