@@ -142,7 +142,7 @@ async function measure(list: readonly Task[]): Promise<Row[]> {
   return rows;
 }
 
-/** Tensors and resident megabytes before and after 100,000 calls; half as many go ahead to fill caches. */
+/** Tensors and resident megabytes before and after 100,000 calls; as many go ahead, to fill caches. */
 function soak(list: readonly Task[]): Record<string, unknown> {
   const collect = (): number => {
     (globalThis as { gc?: () => void }).gc?.();
@@ -152,7 +152,7 @@ function soak(list: readonly Task[]): Record<string, unknown> {
   const calls = (count: number): void => {
     for (let i = 0; i < count; i += list.length) for (const { own } of list) tf.dispose(own());
   };
-  calls(50_000);
+  calls(100_000);
   const before = look();
   calls(100_000);
   const after = look();

@@ -177,6 +177,18 @@ describe('counting', () => {
     expect(score('perception-r1/counting', token('(10,10),(20,20)'), { points: [] }).reward).toBe(0);
   });
 
+  test('a gate can be put before any reader', () => {
+    const gated = { extends: 'perception-r1/counting-strict', formatGate: true } as const;
+    expect(score(gated, token('(10,10),(20,20)'), points).reward).toBe(0.5);
+    expect(score(gated, 'No idea.', points).terms).toEqual({
+      counting: 0,
+      count: 0,
+      proximity: 0,
+      format: 0,
+    });
+    expect(score(gated, 'There are none.', { points: [] }).reward).toBe(1);
+  });
+
   test('strict: no gate, a bad box counts, no objects can be right', () => {
     const recipe = 'perception-r1/counting-strict';
     expect(score(recipe, token('(10,10),(20,20)', '(510,510),(520,520)').slice(0, -10), points).reward).toBe(

@@ -159,7 +159,9 @@ function versionOf(command: string): string | null {
 }
 
 function describeTensorflowJs({ package: name, route, problem }: TensorflowJs): string {
-  return route ? `${name}: ${route.route} route, since ${route.reason}` : (problem ?? '');
+  if (!route) return problem ?? '';
+  const gpu = route.gpuReason ? `; no GPU kernels: ${route.gpuReason}` : '';
+  return `${name}: ${route.route} route, since ${route.reason}${gpu}`;
 }
 
 function format(report: DoctorReport): string {

@@ -1,5 +1,6 @@
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
+import type { Binding } from '../native/binding.js';
 import { runSync } from '../native/load.js';
 
 /** How the operations are carried out on the backend in use. */
@@ -15,6 +16,8 @@ export interface Route {
   reason: string;
   /** The libtensorflow that the ops are registered in. */
   library?: string;
+  /** Why the ops have no kernels for GPU tensors, which TensorFlow then brings to the host for them. */
+  gpuReason?: string;
 }
 
 /** @internal What is used of the backend of tfjs-node and tfjs-node-gpu. */
@@ -28,13 +31,15 @@ export interface TensorflowBackend extends KernelBackend {
   ): tf.Tensor[];
 }
 
-let registration: { registered: boolean; reason: string; library: string } | undefined;
+type Registration = ReturnType<Binding['registerTensorflow']>;
+
+let registration: Registration | undefined;
 
 /** @internal Registers the TensorFlow ops on first use, unless PERCEPTION_R1_TENSORFLOW=0. */
-export function tensorflowOps(): { registered: boolean; reason: string; library: string } {
+export function tensorflowOps(): Registration {
   registration ??=
     process.env.PERCEPTION_R1_TENSORFLOW === '0'
-      ? { registered: false, reason: 'PERCEPTION_R1_TENSORFLOW=0', library: '' }
+      ? { registered: false, reason: 'PERCEPTION_R1_TENSORFLOW=0', library: '', gpuReason: '' }
       : runSync({ start: (native) => native.registerTensorflow(), finish: (result) => result });
   return registration;
 }
@@ -51,8 +56,14 @@ export function explainRoute(): Route {
   if (backend !== 'tensorflow') {
     return { backend, route: 'neutral', reason: `backend '${backend}' does not run TensorFlow ops` };
   }
-  const { registered, reason, library } = tensorflowOps();
+  const { registered, reason, library, gpuReason } = tensorflowOps();
   return registered
-    ? { backend, route: 'tensorflow', reason: reason || 'the ops are registered in libtensorflow', library }
+    ? {
+        backend,
+        route: 'tensorflow',
+        reason: reason || 'the ops are registered in libtensorflow',
+        library,
+        ...(gpuReason && { gpuReason }),
+      }
     : { backend, route: 'neutral', reason };
 }

@@ -64,21 +64,63 @@ describe.skipIf(missing)('tensorflow', () => {
     expect(explainRoute().library).toContain('tensorflow');
   });
 
-  test('PERCEPTION_R1_TENSORFLOW=0 turns it off', () => {
+  /** Runs a module in a process of its own, with tfjs-node loaded; gives the JSON of its last line. */
+  function inChild(lines: readonly string[], env: NodeJS.ProcessEnv): unknown {
     const script = [
       "const require = (await import('node:module')).createRequire(process.argv[1]);",
       'console.warn = () => {};',
-      'require(process.argv[2]);',
+      'const tf = require(process.argv[2]);',
       "const { explainRoute, pairwiseIou } = await import('perception-r1/tfjs');",
-      'console.log(JSON.stringify([explainRoute(), [...pairwiseIou([[0, 0, 2, 2]], [[0, 0, 2, 2]]).dataSync()]]));',
+      ...lines,
     ].join('\n');
     const { stdout, stderr } = spawnSync(
       process.execPath,
       ['--input-type=module', '-e', script, import.meta.filename, (loaded as { file: string }).file],
-      { env: { ...process.env, PERCEPTION_R1_TENSORFLOW: '0' }, encoding: 'utf8' },
+      { env: { ...process.env, ...env }, encoding: 'utf8' },
     );
-    const [route, values] = JSON.parse(stdout.trim().split('\n').at(-1) || stderr);
+    return JSON.parse(stdout.trim().split('\n').at(-1) || stderr);
+  }
+
+  test('PERCEPTION_R1_TENSORFLOW=0 turns it off', () => {
+    const [route, values] = inChild(
+      [
+        'console.log(JSON.stringify([explainRoute(), [...pairwiseIou([[0, 0, 2, 2]], [[0, 0, 2, 2]]).dataSync()]]));',
+      ],
+      { PERCEPTION_R1_TENSORFLOW: '0' },
+    ) as [unknown, unknown];
     expect(route).toEqual({ backend: 'tensorflow', route: 'neutral', reason: 'PERCEPTION_R1_TENSORFLOW=0' });
     expect(values).toEqual([1]);
   });
+
+  test.runIf(process.platform === 'linux')(
+    'the kernel reads TensorFlow’s own buffer: no memory of the input’s size is taken',
+    () => {
+      const megabytesTaken = (env: NodeJS.ProcessEnv): number => {
+        const [taken, slack, value] = inChild(
+          [
+            "const { readFileSync } = await import('node:fs');",
+            "const now = () => Number(/VmRSS:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);",
+            'const peak = () => process.resourceUsage().maxRSS;',
+            'const b = tf.tensor2d([[0, 0, 1, 2]]);',
+            'tf.dispose(pairwiseIou(b, b));',
+            'const values = new Float32Array(4 * 16e6);', // 256 MB
+            'for (let i = 0; i < values.length; i++) values[i] = i & 3;',
+            'const a = tf.tensor2d(values, [16e6, 4]);',
+            'tf.dispose(tf.slice(a, [0, 0], [1, 4]));', // TensorFlow has it from here on
+            'const before = peak();',
+            'const slack = before - now();', // memory that was given back could be taken again unseen
+            'const out = pairwiseIou(a, b);', // [16e6, 1]: 64 MB
+            'console.log(JSON.stringify([(peak() - before) / 1024, slack / 1024, tf.slice(out, [9, 0], [1, 1]).dataSync()[0]]));',
+          ],
+          env,
+        ) as [number, number, number];
+        expect(slack).toBeLessThan(64);
+        expect(value).toBeCloseTo(pairwiseIou([[0, 1, 2, 3]], [[0, 0, 1, 2]]).dataSync()[0]!, 6);
+        return taken;
+      };
+      expect(megabytesTaken({})).toBeLessThan(64 + 96);
+      // The neutral route, which reads the tensor, shows that a copy would have been seen.
+      expect(megabytesTaken({ PERCEPTION_R1_TENSORFLOW: '0' })).toBeGreaterThan(240);
+    },
+  );
 });

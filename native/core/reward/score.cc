@@ -96,13 +96,10 @@ class Scorer {
     read(item.completion, parsed);
     status = parsed.faults;
     if (recipe_.reader != Reader::kAny) values[Term::kFormat] = parsed.format;
-    const bool failed = parsed.failed || (parsed.failed_only_with_truth && item.objects > 0) ||
-                        (recipe_.format_gate && parsed.format == 0);
-    if (failed || !score_objects(item, scratch, values, status)) {
-      values = {};
-      return false;
-    }
-    return true;
+    const bool failed = parsed.failed || (parsed.failed_only_with_truth && item.objects > 0);
+    if (!failed && score_objects(item, scratch, values, status) && passes_gate(recipe_, values)) return true;
+    values = {};
+    return false;
   }
 
   // Adds this completion's predictions to the check of the declared space.

@@ -121,6 +121,21 @@ Status validate_objects(const PaddedObjects& objects, int64_t entries, int64_t w
   return validate_counts(objects.counts, entries, objects.rows, name);
 }
 
+// Ground truth is finite wherever it counts; padding may hold anything.
+Status validate_truth(const TensorScoreRequest& request, int64_t width) {
+  const PaddedObjects& truth = request.truth;
+  const int64_t entries = request.count / request.predictions_per_truth;
+  for (int64_t entry = 0; entry < entries; ++entry) {
+    const int64_t used = truth.counts.empty() ? truth.rows : truth.counts[static_cast<size_t>(entry)];
+    const size_t first = static_cast<size_t>(entry * truth.rows * width);
+    for (size_t i = first; i < first + static_cast<size_t>(used * width); ++i)
+      if (!std::isfinite(truth.values[i]))
+        return {Code::kInvalidValue, "truth: expected finite numbers, received " +
+                                         std::to_string(truth.values[i]) + " at index " + std::to_string(i)};
+  }
+  return {};
+}
+
 }  // namespace
 
 Status score_tensors(const TensorScoreRequest& request, std::span<float> rewards, std::span<float> terms) {
@@ -140,18 +155,14 @@ Status score_tensors(const TensorScoreRequest& request, std::span<float> rewards
   const auto count = static_cast<size_t>(request.count);
   PERCEPTION_RETURN_IF_ERROR(check_length(rewards.size(), count, "rewards"));
   PERCEPTION_RETURN_IF_ERROR(check_length(terms.size(), count * recipe.terms.size(), "terms"));
-  for (size_t i = 0; i < request.truth.values.size(); ++i)
-    if (!std::isfinite(request.truth.values[i]))
-      return {Code::kInvalidValue, "truth: expected finite numbers, received " +
-                                       std::to_string(request.truth.values[i]) + " at index " +
-                                       std::to_string(i)};
+  PERCEPTION_RETURN_IF_ERROR(validate_truth(request, width));
 
   const TensorScorer scorer(request);
   parallel_for(request.count, 16, [&](int64_t begin, int64_t end) {
     thread_local Scratch scratch;
     for (int64_t i = begin; i < end; ++i) {
       TermValues values;
-      const bool earns = scorer.score(i, scratch, values);
+      const bool earns = scorer.score(i, scratch, values) && passes_gate(recipe, values);
       const auto answer = static_cast<size_t>(i);
       if (!earns) values = {};
       rewards[answer] = earns ? static_cast<float>(total_reward(recipe, values)) : 0.0f;

@@ -115,7 +115,7 @@ bool counting_terms(const Recipe& recipe, const CountingItems& items, Matching& 
   const size_t usable = items.predicted.size() / 2, objects = items.truth.size() / 2;
   const size_t predicted = usable + (recipe.count_faulty ? items.faulty : 0);
   matching.object_of_prediction.assign(usable, -1);
-  if (predicted == 0 && objects == 0 && !recipe.format_gate) {
+  if (usable + items.faulty == 0 && objects == 0) {
     values[Term::kCount] = values[Term::kProximity] = values[Term::kCounting] = 1;
     return true;
   }
@@ -140,6 +140,10 @@ bool counting_terms(const Recipe& recipe, const CountingItems& items, Matching& 
   values[Term::kProximity] = 1 - total / pairs / diagonal;
   values[Term::kCounting] = values[Term::kCount] * values[Term::kProximity];
   return true;
+}
+
+bool passes_gate(const Recipe& recipe, const TermValues& values) {
+  return !recipe.format_gate || values[Term::kFormat] > 0;
 }
 
 double total_reward(const Recipe& recipe, const TermValues& values) {

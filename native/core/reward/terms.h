@@ -52,6 +52,9 @@ bool detection_terms(const Recipe& recipe, const DetectionItems& items, Matching
                      TermValues& values);
 bool counting_terms(const Recipe& recipe, const CountingItems& items, Matching& matching, TermValues& values);
 
+// Whether the answer's format lets it earn anything.
+bool passes_gate(const Recipe& recipe, const TermValues& values);
+
 // The reward: the weighted sum of the recipe's terms, clamped.
 double total_reward(const Recipe& recipe, const TermValues& values);
 
