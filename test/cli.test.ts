@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DoctorReport } from '../src/cli/doctor.js';
@@ -16,10 +14,9 @@ import {
   scoreCompletions,
 } from '../src/index.js';
 import { packageVersion } from '../src/info.js';
+import * as commandLine from './command-line.js';
 
-const path = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url));
-const main = path('dist/cli/main.js');
-const samples = path('examples/rollouts.jsonl');
+const samples = commandLine.pathOf('examples/rollouts.jsonl');
 
 interface Sample {
   id: string;
@@ -54,44 +51,19 @@ const parseLines = (text: string): OutputLine[] => {
 let folder: string;
 
 beforeAll(() => {
-  if (!existsSync(main)) throw new Error(`${main} is not there: run "npm run build" before the tests`);
   folder = mkdtempSync(join(tmpdir(), 'perception-r1-cli-'));
 });
 afterAll(() => {
   if (folder) rmSync(folder, { recursive: true });
 });
 
-interface Run {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function start(args: string[], env: NodeJS.ProcessEnv = {}): { child: ChildProcess; done: Promise<Run> } {
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { ...process.env, PERCEPTION_R1_THREADS: '2', ...env },
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  child.stdin.on('error', () => {}); // the command may end before it has read everything
-  const done = new Promise<Run>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
-  return { child, done };
-}
-
-function run(args: string[], input: string | Buffer = '', env: NodeJS.ProcessEnv = {}): Promise<Run> {
-  const { child, done } = start(args, env);
-  child.stdin!.end(input);
-  return done;
-}
+const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): ReturnType<typeof commandLine.start> =>
+  commandLine.start(args, { PERCEPTION_R1_THREADS: '2', ...env });
+const run = (
+  args: readonly string[],
+  input?: string | Buffer,
+  env: NodeJS.ProcessEnv = {},
+): Promise<commandLine.Run> => commandLine.run(args, input, { PERCEPTION_R1_THREADS: '2', ...env });
 
 const grounding = ['score', '--recipe', 'perception-r1/grounding', '--input', '-', '--output', '-'];
 

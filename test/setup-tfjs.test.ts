@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -13,7 +12,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { cacheFolder, publish } from '../src/setup/cache.js';
 import { checkNode, checkPlatform } from '../src/setup/environment.js';
@@ -21,48 +19,25 @@ import { SetupError } from '../src/setup/failure.js';
 import { holdsTree, linkTree, patchedFiles, patchUtil } from '../src/setup/place.js';
 import { Project } from '../src/setup/project.js';
 import { cachedTensorFlows } from '../src/setup/wheel.js';
-
-const path = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url));
-const main = path('dist/cli/main.js');
+import * as commandLine from './command-line.js';
 
 let scratch: string;
 let counter = 0;
 
 beforeAll(() => {
-  if (!existsSync(main)) throw new Error(`${main} is not there: run "npm run build" before the tests`);
   scratch = mkdtempSync(join(tmpdir(), 'perception-r1-setup-'));
 });
 afterAll(() => {
   if (scratch) rmSync(scratch, { recursive: true });
 });
 
-interface Run {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function start(args: string[], env: NodeJS.ProcessEnv = {}): { child: ChildProcess; done: Promise<Run> } {
-  const child = spawn(process.execPath, [main, 'setup-tfjs', ...args], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  const done = new Promise<Run>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
-  return { child, done };
-}
-
-const run = (args: string[], env?: NodeJS.ProcessEnv): Promise<Run> => start(args, env).done;
+const start = (args: readonly string[], env?: NodeJS.ProcessEnv): ReturnType<typeof commandLine.start> => {
+  const started = commandLine.start(['setup-tfjs', ...args], env);
+  started.child.stdin.end();
+  return started;
+};
+const run = (args: readonly string[], env?: NodeJS.ProcessEnv): Promise<commandLine.Run> =>
+  start(args, env).done;
 
 const folder = (name: string): string => {
   const made = join(scratch, `${name}-${counter++}`);
@@ -357,7 +332,7 @@ describe('a whole set-up', () => {
   const minutes = 60_000;
   let project: string;
   let folderOfPackage: string;
-  let first: Run;
+  let first: commandLine.Run;
   let unavailable = '';
 
   /** What the environment cannot provide is a reason to skip; a set-up that fails is not. */
@@ -378,7 +353,7 @@ describe('a whole set-up', () => {
     expect(first.stderr).not.toMatch(/perception-r1: setup-tfjs:/);
   };
 
-  const stepLines = (run: Run): string[] =>
+  const stepLines = (run: commandLine.Run): string[] =>
     run.stderr.split('\n').filter((line) => /: (already )?done/.test(line));
 
   test('the first run works and lists each change', (context) => {
@@ -465,7 +440,7 @@ describe('a whole set-up', () => {
     'our operations are checked where the project has them',
     async (context) => {
       provided(context);
-      symlinkSync(path('.'), join(project, 'node_modules/perception-r1'));
+      symlinkSync(commandLine.pathOf('.'), join(project, 'node_modules/perception-r1'));
       const { code, stdout, stderr } = await run(['--directory', project]);
       expect(stderr).not.toMatch(/perception-r1:/);
       expect(code).toBe(0);

@@ -96,35 +96,47 @@ struct EditDistanceJob {
   Napi::Value result(Napi::Env env) { return env.Undefined(); }
 };
 
-struct PairwiseIouPaddedJob {
-  Input<float> a;
+// Arguments 0 to 8 of the padded IoU functions.
+struct PaddedPair {
+  Input<float> a_values;
   Input<int32_t> a_counts;
-  Input<float> b;
+  Input<float> b_values;
   Input<int32_t> b_counts;
   int64_t batch, n, m;
   IouKind kind;
   BoxFormat format;
+
+  PaddedPair(const Napi::CallbackInfo& info, Hold hold)
+      : a_values(info[0], "a", hold),
+        a_counts(info[1], "aCounts", hold),
+        b_values(info[2], "b", hold),
+        b_counts(info[3], "bCounts", hold),
+        batch(integer(info[4], "batch")),
+        n(integer(info[5], "n")),
+        m(integer(info[6], "m")),
+        kind(choice(info[7], "kind", IouKind::kCiou)),
+        format(choice(info[8], "format", BoxFormat::kCxcywh)) {}
+
+  PaddedBoxes a() const { return {a_values.span(), a_counts.span(), n}; }
+  PaddedBoxes b() const { return {b_values.span(), b_counts.span(), m}; }
+};
+
+struct PairwiseIouPaddedJob {
+  PaddedPair pair;
   Output<float> out;
   Status run() {
-    return pairwise_iou_padded({a.span(), a_counts.span(), n}, {b.span(), b_counts.span(), m}, batch, kind,
-                               format, out.span());
+    return pairwise_iou_padded(pair.a(), pair.b(), pair.batch, pair.kind, pair.format, out.span());
   }
   Napi::Value result(Napi::Env env) { return env.Undefined(); }
 };
 
 struct PairwiseIouGradientJob {
-  Input<float> a;
-  Input<int32_t> a_counts;
-  Input<float> b;
-  Input<int32_t> b_counts;
-  int64_t batch, n, m;
-  IouKind kind;
-  BoxFormat format;
+  PaddedPair pair;
   Input<float> grad;
   Output<float> grad_a, grad_b;
   Status run() {
-    return pairwise_iou_gradient({a.span(), a_counts.span(), n}, {b.span(), b_counts.span(), m}, batch, kind,
-                                 format, grad.span(), grad_a.span(), grad_b.span());
+    return pairwise_iou_gradient(pair.a(), pair.b(), pair.batch, pair.kind, pair.format, grad.span(),
+                                 grad_a.span(), grad_b.span());
   }
   Napi::Value result(Napi::Env env) { return env.Undefined(); }
 };
@@ -142,13 +154,24 @@ struct AssignmentPaddedJob {
   Napi::Value result(Napi::Env env) { return env.Undefined(); }
 };
 
+// Whether a call is asynchronous, and what it does with its inputs.
+struct Mode {
+  bool async;
+  Hold hold;
+};
+
+Mode mode_of(const Napi::Value& async, Hold hold_if_async = Hold::kCopy) {
+  const bool is_async = flag(async, "async");
+  return {is_async, is_async ? hold_if_async : Hold::kView};
+}
+
 bool is_float64(const Napi::Value& value) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array;
 }
 
 template <class T>
-Napi::Value assign(const Napi::CallbackInfo& info, bool async) {
-  const Hold hold = async ? Hold::kCopy : Hold::kView;
+Napi::Value assign(const Napi::CallbackInfo& info) {
+  const auto [async, hold] = mode_of(info[5]);
   return run_job(info.Env(),
                  AssignmentJob<T>{{info[0], "cost", hold},
                                   integer(info[1], "rows"),
@@ -159,8 +182,8 @@ Napi::Value assign(const Napi::CallbackInfo& info, bool async) {
 }
 
 template <class T>
-Napi::Value assign_batch(const Napi::CallbackInfo& info, bool async) {
-  const Hold hold = async ? Hold::kCopy : Hold::kView;
+Napi::Value assign_batch(const Napi::CallbackInfo& info) {
+  const auto [async, hold] = mode_of(info[8]);
   return run_job(info.Env(),
                  AssignmentBatchJob<T>{{info[0], "costs", hold},
                                        {info[1], "offsets", hold},
@@ -194,8 +217,7 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
                     env, [body](const Napi::CallbackInfo& info) { return exported(info, body); }, name));
   };
   add("pairwiseIou", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[5], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    const auto [async, hold] = mode_of(info[5]);
     return run_job(info.Env(),
                    PairwiseIouJob{{info[0], "a", hold},
                                   {info[1], "b", hold},
@@ -205,8 +227,7 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
                    async);
   });
   add("pairwiseIouBatch", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[8], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    const auto [async, hold] = mode_of(info[8]);
     return run_job(info.Env(),
                    PairwiseIouBatchJob{{info[0], "a.values", hold},
                                        {info[1], "a.offsets", hold},
@@ -219,8 +240,7 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
                    async);
   });
   add("pairwiseDistance", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[4], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    const auto [async, hold] = mode_of(info[4]);
     return run_job(info.Env(),
                    PairwiseDistanceJob{{info[0], "a", hold},
                                        {info[1], "b", hold},
@@ -229,50 +249,24 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
                    async);
   });
   add("linearSumAssignment", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[5], "async");
-    return is_float64(info[0]) ? assign<double>(info, async) : assign<float>(info, async);
+    return is_float64(info[0]) ? assign<double>(info) : assign<float>(info);
   });
   add("linearSumAssignmentBatch", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[8], "async");
-    return is_float64(info[0]) ? assign_batch<double>(info, async) : assign_batch<float>(info, async);
+    return is_float64(info[0]) ? assign_batch<double>(info) : assign_batch<float>(info);
   });
   add("pairwiseIouPadded", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[10], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
-    return run_job(info.Env(),
-                   PairwiseIouPaddedJob{{info[0], "a", hold},
-                                        {info[1], "aCounts", hold},
-                                        {info[2], "b", hold},
-                                        {info[3], "bCounts", hold},
-                                        integer(info[4], "batch"),
-                                        integer(info[5], "n"),
-                                        integer(info[6], "m"),
-                                        choice(info[7], "kind", IouKind::kCiou),
-                                        choice(info[8], "format", BoxFormat::kCxcywh),
-                                        {info[9], "out"}},
-                   async);
+    const auto [async, hold] = mode_of(info[10]);
+    return run_job(info.Env(), PairwiseIouPaddedJob{{info, hold}, {info[9], "out"}}, async);
   });
   add("pairwiseIouGradient", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[12], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    const auto [async, hold] = mode_of(info[12]);
     return run_job(info.Env(),
-                   PairwiseIouGradientJob{{info[0], "a", hold},
-                                          {info[1], "aCounts", hold},
-                                          {info[2], "b", hold},
-                                          {info[3], "bCounts", hold},
-                                          integer(info[4], "batch"),
-                                          integer(info[5], "n"),
-                                          integer(info[6], "m"),
-                                          choice(info[7], "kind", IouKind::kCiou),
-                                          choice(info[8], "format", BoxFormat::kCxcywh),
-                                          {info[9], "grad", hold},
-                                          {info[10], "gradA"},
-                                          {info[11], "gradB"}},
+                   PairwiseIouGradientJob{
+                       {info, hold}, {info[9], "grad", hold}, {info[10], "gradA"}, {info[11], "gradB"}},
                    async);
   });
   add("linearSumAssignmentPadded", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[8], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    const auto [async, hold] = mode_of(info[8]);
     return run_job(info.Env(),
                    AssignmentPaddedJob{{info[0], "costs", hold},
                                        integer(info[1], "batch"),
@@ -285,8 +279,7 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
                    async);
   });
   add("groupAdvantages", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[8], "async");
-    const Hold hold = async ? Hold::kCopy : Hold::kView;
+    const auto [async, hold] = mode_of(info[8]);
     if (!info[4].IsObject()) throw ArgumentError{{Code::kInvalidArgument, "options: expected an object"}};
     return run_job(info.Env(),
                    AdvantagesJob{{info[0], "rewards", hold},
@@ -300,8 +293,7 @@ void export_kernels(Napi::Env env, Napi::Object exports) {
                    async);
   });
   add("editDistance", [](const Napi::CallbackInfo& info) {
-    const bool async = flag(info[5], "async");
-    const Hold hold = async ? Hold::kKeep : Hold::kView;
+    const auto [async, hold] = mode_of(info[5], Hold::kKeep);  // packed by the TypeScript layer
     return run_job(info.Env(),
                    EditDistanceJob{{{info[0], "a", hold}, {info[1], "a's offsets", hold}},
                                    {{info[2], "b", hold}, {info[3], "b's offsets", hold}},
