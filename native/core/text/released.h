@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,22 +30,19 @@ class Cleaned {
     size_t found = text_.find(word);
     if (found == std::string_view::npos) return;
     std::string kept;
-    std::vector<uint32_t> origin;
     kept.reserve(text_.size());
-    origin.reserve(text_.size());
-    size_t i = 0;
-    while (i < text_.size()) {
-      const size_t end = found < text_.size() ? found : text_.size();
-      kept.append(text_.substr(i, end - i));
-      for (; i < end; ++i) origin.push_back(original(i));
-      if (end == text_.size()) break;
-      i = end + word.size();
-      found = text_.find(word, i);
+    std::vector<Cut> cuts;
+    size_t begin = 0;
+    while (found != std::string_view::npos) {
+      kept.append(text_.substr(begin, found - begin));
+      begin = found + word.size();
+      cuts.push_back({kept.size(), begin - kept.size()});
+      found = text_.find(word, begin);
     }
+    kept.append(text_.substr(begin));
     storage_ = std::move(kept);
-    origin_ = std::move(origin);
     text_ = storage_;
-    changed_ = true;
+    rounds_.push_back(std::move(cuts));
   }
 
   void set_span(TextSpan span, ParsedObject& object) const {
@@ -53,14 +51,23 @@ class Cleaned {
   }
 
  private:
+  // From `at` on, positions stood `shift` further right before the removal.
+  struct Cut {
+    size_t at, shift;
+  };
+
   uint32_t original(size_t position) const {
-    return changed_ ? origin_[position] : static_cast<uint32_t>(position);
+    for (auto round = rounds_.rbegin(); round != rounds_.rend(); ++round) {
+      const auto after = std::upper_bound(round->begin(), round->end(), position,
+                                          [](size_t p, const Cut& cut) { return p < cut.at; });
+      if (after != round->begin()) position += std::prev(after)->shift;
+    }
+    return static_cast<uint32_t>(position);
   }
 
   std::string_view text_;
   std::string storage_;
-  std::vector<uint32_t> origin_;
-  bool changed_ = false;
+  std::vector<std::vector<Cut>> rounds_;  // one per word removed, in order
 };
 
 inline void add(const ParsedObject& object, ParsedCompletion& out) {
