@@ -11,6 +11,7 @@
 #include "core/reward/score.h"
 #include "core/reward/score_tensors.h"
 #include "doctest.h"
+#include "test/detection_recipe.h"
 
 using namespace perception;
 
@@ -202,16 +203,8 @@ TEST_CASE("padded assignment batch: each problem as by itself, -1 beyond the cou
 }
 
 TEST_CASE("score tensors batch: what the same boxes earn as text") {
-  Recipe recipe;
-  recipe.task = Task::kDetection;
-  recipe.terms = {
-      {Term::kFormat, 0.25}, {Term::kF1, 0.75}, {Term::kClass, 1}, {Term::kIou, 1}, {Term::kMissing, -0.5}};
-  recipe.count_faulty = true;
-  recipe.cost_l1 = 5;
-  recipe.cost_giou = 2;
-  recipe.cost_class = 1;
-  recipe.min_iou = 0.5;
-  recipe.classes = 3;
+  Recipe recipe = detection_recipe();
+  recipe.clamp_low = -std::numeric_limits<double>::infinity();  // rewards below 0 are to be compared too
   Vocabulary vocabulary;
   for (int32_t id = 0; id < 3; ++id) vocabulary.add(std::string(1, static_cast<char>('a' + id)), id);
 

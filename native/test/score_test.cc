@@ -9,27 +9,11 @@
 
 #include "core/base/thread_pool.h"
 #include "doctest.h"
+#include "test/detection_recipe.h"
 
 using namespace perception;
 
 namespace {
-
-Recipe detection_recipe() {
-  Recipe recipe;
-  recipe.task = Task::kDetection;
-  recipe.reader = Reader::kAny;
-  recipe.terms = {
-      {Term::kFormat, 0.25}, {Term::kF1, 0.75}, {Term::kClass, 1}, {Term::kIou, 1}, {Term::kMissing, -0.5}};
-  recipe.clamp_low = 0;
-  recipe.clamp_high = 3;
-  recipe.count_faulty = true;
-  recipe.cost_l1 = 5;
-  recipe.cost_giou = 2;
-  recipe.cost_class = 1;
-  recipe.min_iou = 0.5;
-  recipe.classes = 3;
-  return recipe;
-}
 
 // Owns everything that a request and its result point to.
 struct Batch {

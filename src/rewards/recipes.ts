@@ -1,4 +1,4 @@
-import { describe, invalid, PerceptionError } from '../errors.js';
+import { invalid, PerceptionError } from '../errors.js';
 import type { NativeRecipe } from '../native/binding.js';
 import { type Vocabulary, type VocabularyOption, vocabularyOf } from './vocabulary.js';
 
@@ -319,10 +319,7 @@ function atLeastZero(value: unknown, name: string): number {
 
 function flag(value: unknown, name: string): boolean {
   if (value !== undefined && typeof value !== 'boolean') {
-    throw new PerceptionError(
-      'INVALID_RECIPE',
-      `recipe.${name}: expected a boolean, received ${describe(value)}`,
-    );
+    throw invalid('INVALID_RECIPE', `recipe.${name}`, 'a boolean', value);
   }
   return value === true;
 }

@@ -12,6 +12,7 @@ import {
   type Problem,
   runOffThread,
   runRecorded,
+  type Tensorflow,
 } from './kernel.js';
 
 export interface PairwiseIouOptions {
@@ -37,39 +38,39 @@ function sizes(a: { shape: readonly number[] }, b: { shape: readonly number[] })
 
 const names = ['a', 'b', 'aCounts', 'bCounts'] as const;
 
+/** What the add-on's padded IoU functions take first. */
+function onHost(
+  { a, b, aCounts, bCounts }: Inputs<HostTensor>,
+  { kind, format }: IouAttributes,
+): [Float32Array, Int32Array, Float32Array, Int32Array, number, number, number, number, number] {
+  return [floats(a!), ints(aCounts!), floats(b!), ints(bCounts!), ...sizes(a!, b!), kind, format];
+}
+
+/** What the TensorFlow ops take first. */
+function withBatchAxis(
+  tensorflow: Tensorflow,
+  { a, b, aCounts, bCounts }: Inputs<TensorInfo>,
+): [TensorInfo, TensorInfo, TensorInfo, TensorInfo] {
+  const [batch, n, m] = sizes(a!, b!);
+  return [tensorflow.reshape(a!, [batch, n, 4]), tensorflow.reshape(b!, [batch, m, 4]), aCounts!, bCounts!];
+}
+
 const iou: Kernel<IouAttributes> = {
   name: 'PerceptionR1PairwiseIou',
-  call({ a, b, aCounts, bCounts }: Inputs<HostTensor>, { kind, format }) {
+  call(inputs: Inputs<HostTensor>, attributes) {
+    const { a, b } = inputs;
     const [batch, n, m] = sizes(a!, b!);
     const values = new Float32Array(batch * n * m);
     const shape = a!.shape.length === 3 ? [batch, n, m] : [n, m];
     return {
-      start: (native, async) =>
-        native.pairwiseIouPadded(
-          floats(a!),
-          ints(aCounts!),
-          floats(b!),
-          ints(bCounts!),
-          batch,
-          n,
-          m,
-          kind,
-          format,
-          values,
-          async,
-        ),
+      start: (native, async) => native.pairwiseIouPadded(...onHost(inputs, attributes), values, async),
       finish: () => [{ values, shape }],
     };
   },
-  execute(tensorflow, { a, b, aCounts, bCounts }: Inputs<TensorInfo>, { kind, format }) {
-    const [batch, n, m] = sizes(a!, b!);
-    const inputs = [
-      tensorflow.reshape(a!, [batch, n, 4]),
-      tensorflow.reshape(b!, [batch, m, 4]),
-      aCounts!,
-      bCounts!,
-    ];
-    const [out] = tensorflow.op(this.name, inputs, { kind, format }, 1);
+  execute(tensorflow, inputs: Inputs<TensorInfo>, { kind, format }) {
+    const { a, b } = inputs;
+    const [, n, m] = sizes(a!, b!);
+    const [out] = tensorflow.op(this.name, withBatchAxis(tensorflow, inputs), { kind, format }, 1);
     if (a!.shape.length === 3) return [out!];
     return [tensorflow.reshape(tensorflow.temporary(out!), [n, m])];
   },
@@ -77,43 +78,29 @@ const iou: Kernel<IouAttributes> = {
 
 const iouGradient: Kernel<IouAttributes> = {
   name: 'PerceptionR1PairwiseIouGrad',
-  call({ a, b, aCounts, bCounts, grad }: Inputs<HostTensor>, { kind, format }) {
+  call(inputs: Inputs<HostTensor>, attributes) {
+    const { a, b, grad } = inputs;
     const [batch, n, m] = sizes(a!, b!);
     const gradA = new Float32Array(batch * n * 4);
     const gradB = new Float32Array(batch * m * 4);
     return {
       start: (native, async) =>
-        native.pairwiseIouGradient(
-          floats(a!),
-          ints(aCounts!),
-          floats(b!),
-          ints(bCounts!),
-          batch,
-          n,
-          m,
-          kind,
-          format,
-          floats(grad!),
-          gradA,
-          gradB,
-          async,
-        ),
+        native.pairwiseIouGradient(...onHost(inputs, attributes), floats(grad!), gradA, gradB, async),
       finish: () => [
         { values: gradA, shape: a!.shape },
         { values: gradB, shape: b!.shape },
       ],
     };
   },
-  execute(tensorflow, { a, b, aCounts, bCounts, grad }: Inputs<TensorInfo>, { kind, format }) {
-    const [batch, n, m] = sizes(a!, b!);
-    const inputs = [
-      tensorflow.reshape(a!, [batch, n, 4]),
-      tensorflow.reshape(b!, [batch, m, 4]),
-      aCounts!,
-      bCounts!,
-      tensorflow.reshape(grad!, [batch, n, m]),
-    ];
-    const outputs = tensorflow.op(this.name, inputs, { kind, format }, 2);
+  execute(tensorflow, inputs: Inputs<TensorInfo>, { kind, format }) {
+    const { a, b, grad } = inputs;
+    const pair = withBatchAxis(tensorflow, inputs);
+    const outputs = tensorflow.op(
+      this.name,
+      [...pair, tensorflow.reshape(grad!, sizes(a!, b!))],
+      { kind, format },
+      2,
+    );
     if (a!.shape.length === 3) return outputs;
     return [
       tensorflow.reshape(tensorflow.temporary(outputs[0]!), a!.shape),
