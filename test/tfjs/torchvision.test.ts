@@ -10,7 +10,10 @@ import { Generator } from '../reference/random.js';
 const python = process.env.PERCEPTION_R1_PYTHON ?? 'python3';
 const probe = spawnSync(python, ['-c', 'import torch, torchvision'], { encoding: 'utf8' });
 const missing =
-  probe.status === 0 ? undefined : (probe.error?.message ?? probe.stderr.trim().split('\n').at(-1));
+  probe.status === 0
+    ? undefined
+    : (probe.error?.message ??
+      (probe.stderr.trim().split('\n').at(-1) || `${python} ended with ${probe.status}`));
 if (missing) console.log(`Gradients are not compared with torchvision: ${missing}`);
 
 const random = new Generator(99);
