@@ -14,6 +14,10 @@ export type ErrorCode =
   | 'OUT_IN_USE'
   | 'TOO_LARGE'
   | 'OUT_OF_MEMORY'
+  | 'DEVICE_UNAVAILABLE'
+  | 'DEVICE_LOST'
+  | 'WRONG_DEVICE'
+  | 'DISPOSED'
   | 'NATIVE_UNAVAILABLE'
   | 'INTERNAL';
 

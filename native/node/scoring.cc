@@ -266,6 +266,8 @@ Recipe recipe_from(const Napi::Object& object) {
   const auto weights = elements<double>(object.Get("weights"), "recipe.weights");
   if (terms.size() != weights.size())
     throw ArgumentError{{Code::kShapeMismatch, "recipe: expected one weight per term"}};
+  if (terms.size() > kTerms)
+    throw ArgumentError{{Code::kInvalidArgument, "recipe: expected each term at most once"}};
   for (size_t i = 0; i < terms.size(); ++i) {
     if (terms[i] < 0 || terms[i] > static_cast<int32_t>(Term::kBleu) || !std::isfinite(weights[i]))
       throw ArgumentError{{Code::kInvalidArgument, "recipe: unknown term or weight that is not finite"}};

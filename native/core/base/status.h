@@ -20,6 +20,8 @@ enum class Code : uint8_t {
   kInfeasible,
   kTooLarge,
   kOutOfMemory,
+  kDeviceUnavailable,
+  kDeviceLost,
   kInternal,
 };
 
@@ -42,6 +44,10 @@ constexpr const char* code_name(Code code) {
       return "TOO_LARGE";
     case Code::kOutOfMemory:
       return "OUT_OF_MEMORY";
+    case Code::kDeviceUnavailable:
+      return "DEVICE_UNAVAILABLE";
+    case Code::kDeviceLost:
+      return "DEVICE_LOST";
     case Code::kInternal:
       return "INTERNAL";
   }

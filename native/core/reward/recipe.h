@@ -3,9 +3,12 @@
 // in src/rewards/.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
-#include <vector>
+
+#include "core/base/portable.h"
 
 namespace perception {
 
@@ -32,15 +35,38 @@ enum class Term : uint8_t {
   kBleu,        // OCR: sentence BLEU-4
 };
 
+constexpr size_t kTerms = static_cast<size_t>(Term::kBleu) + 1;
+
 struct WeightedTerm {
-  Term term;
-  double weight;  // 0 = reported but not summed
+  Term term = Term::kFormat;
+  double weight = 0;  // 0 = reported but not summed
+};
+
+// A recipe's terms, each at most once. Held in place, so that a recipe can be handed to another device as it is.
+class WeightedTerms {
+ public:
+  WeightedTerms() = default;
+  WeightedTerms(std::initializer_list<WeightedTerm> terms) {
+    for (const WeightedTerm& term : terms) push_back(term);
+  }
+  // Beyond kTerms terms nothing is added: a recipe's validation has refused repeated ones before.
+  void push_back(const WeightedTerm& term) {
+    if (size_ < kTerms) terms_[size_++] = term;
+  }
+  PERCEPTION_PORTABLE size_t size() const { return size_; }
+  PERCEPTION_PORTABLE const WeightedTerm& operator[](size_t i) const { return terms_[i]; }
+  PERCEPTION_PORTABLE const WeightedTerm* begin() const { return terms_; }
+  PERCEPTION_PORTABLE const WeightedTerm* end() const { return terms_ + size_; }
+
+ private:
+  WeightedTerm terms_[kTerms] = {};
+  size_t size_ = 0;
 };
 
 struct Recipe {
   Task task = Task::kGrounding;
   Reader reader = Reader::kAny;
-  std::vector<WeightedTerm> terms;
+  WeightedTerms terms;
   double clamp_low = -std::numeric_limits<double>::infinity();
   double clamp_high = std::numeric_limits<double>::infinity();
 

@@ -1,0 +1,60 @@
+// Device algorithms are written once, over a group of lanes, and compiled three times:
+//
+//   DeviceLanes<n>    (device_lanes.cuh)  the threads of a warp (n = 32) or of a block (a multiple of it)
+//   LockstepLanes<n>  (host_lanes.h)      one host thread plays all lanes, phase by phase: fast tests, and the
+//                                         emulated device
+//   ThreadLanes<n>    (host_lanes.h)      one host thread per lane: a missing sync() is a race that
+//                                         ThreadSanitizer reports
+//
+// All lanes run the same function. Plain variables hold the same value on every lane; what differs between
+// them is in a PerLane<T> and is touched only inside each():
+//
+//   typename Lanes::template PerLane<double> least;
+//   lanes.each([&](auto lane) {                       // lane.index: 0 .. Lanes::kSize - 1
+//     least[lane] = kInfinity;
+//     for (int i = lane.index; i < count; i += Lanes::kSize) least[lane] = smaller(least[lane], values[i]);
+//   });
+//   const double all = lanes.min(least);              // the same on every lane
+//
+// Rules, on which the three rely:
+//   - Branches and loops outside each() depend on plain variables alone, so that all lanes take them together.
+//   - Memory that one lane writes and another reads (shared or global) needs a sync() between the two, and
+//     another before it is written again. Collectives (below) order nothing in memory.
+//   - Inside each() there is no sync() and no collective. Plain variables are not changed there.
+//
+// Collectives take one value of every lane and give every lane the result:
+//   T min(PerLane<T>), T max(PerLane<T>)       T: int32_t, uint32_t
+//   Nearest least(PerLane<Nearest>)            least distance; among equals the least key
+//   double sum(PerLane<double>)                by halves (kSize / 2, ..., 1): the same order everywhere
+//   int32_t sum(PerLane<int32_t>)
+//   bool any(PerLane<bool>)
+//   int32_t rank(PerLane<bool> flag, PerLane<int32_t>& before)   number of flags set in all; in `before` those
+//                                              of lower lanes
+//   T broadcast(PerLane<T>, int from)          T: up to 8 bytes, trivially copyable
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/portable.h"
+
+// Device algorithms: __device__ where a GPU compiler reads them, plain host functions elsewhere.
+#ifdef __CUDACC__
+#define PERCEPTION_DEVICE __device__
+#else
+#define PERCEPTION_DEVICE
+#endif
+
+namespace perception::cuda {
+
+// A distance, and what decides between equal ones. Distances are numbers or +infinity; -0 equals 0.
+struct Nearest {
+  double distance;
+  uint32_t key;
+};
+
+PERCEPTION_PORTABLE inline Nearest nearer(Nearest a, Nearest b) {
+  if (a.distance != b.distance) return a.distance < b.distance ? a : b;
+  return a.key <= b.key ? a : b;
+}
+
+}  // namespace perception::cuda

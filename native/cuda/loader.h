@@ -1,0 +1,28 @@
+// Finds the CUDA plug-in, once per process and on first use. The add-on works without it.
+#pragma once
+
+#include <string>
+
+#include "core/base/status.h"
+#include "cuda/plugin.h"
+
+namespace perception::cuda {
+
+struct Loaded {
+  const Plugin* plugin = nullptr;  // null where GPUs cannot be used
+  int32_t devices = 0;
+  std::string path;    // the file, where one was loaded
+  std::string reason;  // why plugin is null
+};
+
+// PERCEPTION_R1_CUDA = 0: none; a path: that file; else perception_r1_cuda.so (.dll) beside the add-on. The
+// plug-in is never unloaded.
+const Loaded& load_plugin();
+
+// The Status of a call into the plug-in.
+Status said_by(const Plugin& plugin, int32_t code);
+
+// The Status of a fault that an operation found, kOk for kNoFault. `what` names the argument at fault.
+Status to_status(Fault fault);
+
+}  // namespace perception::cuda

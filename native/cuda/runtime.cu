@@ -1,0 +1,309 @@
+#include "cuda/runtime.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cuda/operations.h"
+
+namespace perception::cuda {
+namespace {
+
+thread_local std::string failure;
+
+// ---- devices
+
+// Pinned memory through which pageable memory is copied: the copy engine reads one chunk while the host fills
+// the next.
+constexpr size_t kChunkBytes = size_t{4} << 20;
+constexpr size_t kChunks = 3;
+
+struct Chunk {
+  void* memory = nullptr;
+  cudaEvent_t done = nullptr;
+};
+
+struct Device {
+  std::mutex mutex;  // guards what follows, once it is set up
+  std::unique_ptr<const Status> set_up_status;  // null before it was tried
+  cudaStream_t stream = nullptr;
+  std::array<Chunk, kChunks> chunks;
+  size_t next = 0;
+  size_t shared_limit = 0;
+  int multiprocessors = 0;
+};
+
+int device_number() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+// Never destroyed: other threads may still run while the process ends.
+std::vector<std::unique_ptr<Device>>& devices() {
+  static auto& all = *[] {
+    auto* result = new std::vector<std::unique_ptr<Device>>;
+    for (int i = device_number(); i > 0; --i) result->push_back(std::make_unique<Device>());
+    return result;
+  }();
+  return all;
+}
+
+Status set_up(int32_t number, Device& device) {
+  PERCEPTION_RETURN_IF_ERROR(check(cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking)));
+  int value = 0;
+  PERCEPTION_RETURN_IF_ERROR(
+      check(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, number)));
+  device.shared_limit = static_cast<size_t>(value);
+  PERCEPTION_RETURN_IF_ERROR(
+      check(cudaDeviceGetAttribute(&device.multiprocessors, cudaDevAttrMultiProcessorCount, number)));
+  // Freed memory is kept for the next allocation instead of going back to the system at every wait.
+  cudaMemPool_t pool;
+  PERCEPTION_RETURN_IF_ERROR(check(cudaDeviceGetDefaultMemPool(&pool, number)));
+  uint64_t keep = ~uint64_t{0};
+  PERCEPTION_RETURN_IF_ERROR(check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep)));
+  for (Chunk& chunk : device.chunks) {
+    PERCEPTION_RETURN_IF_ERROR(check(cudaMallocHost(&chunk.memory, kChunkBytes)));
+    PERCEPTION_RETURN_IF_ERROR(check(cudaEventCreateWithFlags(&chunk.done, cudaEventDisableTiming)));
+  }
+  return {};
+}
+
+// The device made ready, and current for this thread.
+Status find(int32_t number, Device*& device) {
+  if (number < 0 || static_cast<size_t>(number) >= devices().size())
+    return {Code::kInvalidArgument, "device: expected a number from 0 to " +
+                                        std::to_string(static_cast<int64_t>(devices().size()) - 1) +
+                                        ", received " + std::to_string(number)};
+  device = devices()[static_cast<size_t>(number)].get();
+  PERCEPTION_RETURN_IF_ERROR(check(cudaSetDevice(number)));
+  const std::lock_guard lock(device->mutex);
+  if (!device->set_up_status) device->set_up_status = std::make_unique<const Status>(set_up(number, *device));
+  return *device->set_up_status;
+}
+
+int32_t device_count(int32_t* count) {
+  return reported([&]() -> Status {
+    int number = 0;
+    PERCEPTION_RETURN_IF_ERROR(check(cudaGetDeviceCount(&number)));
+    *count = number;
+    return {};
+  });
+}
+
+int32_t device_properties(int32_t number, DeviceProperties* properties) {
+  return reported([&]() -> Status {
+    cudaDeviceProp found;
+    PERCEPTION_RETURN_IF_ERROR(check(cudaGetDeviceProperties(&found, number)));
+    static_assert(sizeof(properties->name) == sizeof(found.name));
+    std::memcpy(properties->name, found.name, sizeof(found.name));
+    properties->major = found.major;
+    properties->minor = found.minor;
+    properties->multiprocessors = found.multiProcessorCount;
+    properties->memory = found.totalGlobalMem;
+    return {};
+  });
+}
+
+int32_t device_of(const void* memory, int32_t* device) {
+  return reported([&]() -> Status {
+    cudaPointerAttributes attributes;
+    PERCEPTION_RETURN_IF_ERROR(check(cudaPointerGetAttributes(&attributes, memory)));
+    if (attributes.type != cudaMemoryTypeDevice && attributes.type != cudaMemoryTypeManaged)
+      return {Code::kInvalidArgument, "expected memory of a GPU, received memory of the host"};
+    *device = attributes.device;
+    return {};
+  });
+}
+
+int32_t synchronize(int32_t number, bool all) {
+  return reported([&]() -> Status {
+    Device* device;
+    PERCEPTION_RETURN_IF_ERROR(find(number, device));
+    return check(all ? cudaDeviceSynchronize() : cudaStreamSynchronize(device->stream));
+  });
+}
+
+const char* description() {
+  static const std::string text = "CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
+                                  std::to_string(CUDART_VERSION % 1000 / 10);
+  return text.c_str();
+}
+
+const char* last_error() { return failure.c_str(); }
+
+// ---- memory
+
+Status allocate(int32_t number, uint64_t bytes, void** memory) {
+  Device* device;
+  PERCEPTION_RETURN_IF_ERROR(find(number, device));
+  return check(cudaMallocAsync(memory, std::max<uint64_t>(bytes, 1), device->stream));
+}
+
+Status release(int32_t number, void* memory) {
+  if (!memory) return {};
+  Device* device;
+  PERCEPTION_RETURN_IF_ERROR(find(number, device));
+  return check(cudaFreeAsync(memory, device->stream));
+}
+
+// Calls move(chunk, at, bytes) for the chunks of a copy, each time when the chunk is free for it.
+template <class Move>
+Status by_chunks(Device& device, uint64_t bytes, const Move& move) {
+  const std::lock_guard lock(device.mutex);
+  for (uint64_t at = 0; at < bytes; at += kChunkBytes) {
+    Chunk& chunk = device.chunks[device.next];
+    device.next = (device.next + 1) % kChunks;
+    PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(chunk.done)));
+    PERCEPTION_RETURN_IF_ERROR(
+        move(chunk, at, static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - at))));
+    PERCEPTION_RETURN_IF_ERROR(check(cudaEventRecord(chunk.done, device.stream)));
+  }
+  return {};
+}
+
+int32_t upload(int32_t number, void* to, const void* from, uint64_t bytes) {
+  return reported([&]() -> Status {
+    Device* device;
+    PERCEPTION_RETURN_IF_ERROR(find(number, device));
+    return by_chunks(*device, bytes, [&](Chunk& chunk, uint64_t at, size_t size) {
+      std::memcpy(chunk.memory, static_cast<const char*>(from) + at, size);
+      return check(cudaMemcpyAsync(static_cast<char*>(to) + at, chunk.memory, size, cudaMemcpyHostToDevice,
+                                   device->stream));
+    });
+  });
+}
+
+int32_t download(int32_t number, void* to, const void* from, uint64_t bytes) {
+  return reported([&]() -> Status {
+    Device* device;
+    PERCEPTION_RETURN_IF_ERROR(find(number, device));
+    // Chunk i is copied out while chunk i + 1 comes in.
+    const void* waiting = nullptr;
+    cudaEvent_t arrived = nullptr;
+    uint64_t place = 0;
+    size_t length = 0;
+    const auto copy_out = [&]() -> Status {
+      if (!waiting) return {};
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(arrived)));
+      std::memcpy(static_cast<char*>(to) + place, waiting, length);
+      return {};
+    };
+    const std::lock_guard lock(device->mutex);
+    for (uint64_t at = 0; at < bytes; at += kChunkBytes) {
+      Chunk& chunk = device->chunks[device->next];
+      device->next = (device->next + 1) % kChunks;
+      const size_t size = static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - at));
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(chunk.done)));
+      PERCEPTION_RETURN_IF_ERROR(check(cudaMemcpyAsync(chunk.memory, static_cast<const char*>(from) + at,
+                                                       size, cudaMemcpyDeviceToHost, device->stream)));
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventRecord(chunk.done, device->stream)));
+      PERCEPTION_RETURN_IF_ERROR(copy_out());
+      waiting = chunk.memory;
+      arrived = chunk.done;
+      place = at;
+      length = size;
+    }
+    PERCEPTION_RETURN_IF_ERROR(copy_out());
+    // An empty copy waits too, so that what went wrong before it is told.
+    return bytes == 0 ? check(cudaStreamSynchronize(device->stream)) : Status();
+  });
+}
+
+int32_t copy(int32_t number, void* to, const void* from, uint64_t bytes) {
+  return reported([&]() -> Status {
+    Device* device;
+    PERCEPTION_RETURN_IF_ERROR(find(number, device));
+    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, device->stream));
+  });
+}
+
+}  // namespace
+
+Status check(cudaError_t error) {
+  if (error == cudaSuccess) return {};
+  cudaGetLastError();  // an error that is no lasting one is not told twice
+  const std::string message = std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error);
+  switch (error) {
+    case cudaErrorMemoryAllocation:
+      return {Code::kOutOfMemory, "not enough GPU memory for this batch; split it into smaller ones, or "
+                                  "dispose of device tensors (" +
+                                      message + ")"};
+    case cudaErrorInvalidDevice:
+    case cudaErrorNoDevice:
+    case cudaErrorInsufficientDriver:
+      return {Code::kDeviceUnavailable, message};
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorContextIsDestroyed:
+      return {Code::kDeviceLost, "the GPU can no longer be used by this process, which has to be started anew (" +
+                                     message + ")"};
+    default:
+      return {Code::kInternal, message};
+  }
+}
+
+Status use_device(int32_t number, Stream& stream) {
+  Device* device;
+  PERCEPTION_RETURN_IF_ERROR(find(number, device));
+  stream = device->stream;
+  return {};
+}
+
+size_t shared_memory_limit(int32_t device) { return devices()[static_cast<size_t>(device)]->shared_limit; }
+int multiprocessors(int32_t device) { return devices()[static_cast<size_t>(device)]->multiprocessors; }
+
+Status Workspace::allocate_memory(int32_t device, size_t bytes, void** memory) {
+  return cuda::allocate(device, bytes, memory);
+}
+
+void Workspace::release_memory(int32_t device, void* memory) {
+  // What fails here has failed before, and was told then.
+  const Status ignored = cuda::release(device, memory);
+  (void)ignored;
+}
+
+Status fill(int32_t number, void* memory, int byte, size_t bytes) {
+  Device* device;
+  PERCEPTION_RETURN_IF_ERROR(find(number, device));
+  return check(cudaMemsetAsync(memory, byte, bytes, device->stream));
+}
+
+int32_t report(const Status& status) {
+  if (!status.ok()) failure = status.message();
+  return static_cast<int32_t>(status.code());
+}
+
+void add_runtime(Plugin& plugin) {
+  plugin.last_error = last_error;
+  plugin.description = description;
+  plugin.device_count = device_count;
+  plugin.device_properties = device_properties;
+  plugin.device_of = device_of;
+  plugin.synchronize = synchronize;
+  plugin.allocate = [](int32_t device, uint64_t bytes, void** memory) {
+    return reported([&] { return allocate(device, bytes, memory); });
+  };
+  plugin.release = [](int32_t device, void* memory) {
+    return reported([&] { return release(device, memory); });
+  };
+  plugin.fill = [](int32_t device, void* memory, int32_t byte, uint64_t bytes) {
+    return reported([&] { return fill(device, memory, byte, bytes); });
+  };
+  plugin.upload = upload;
+  plugin.download = download;
+  plugin.copy = copy;
+}
+
+}  // namespace perception::cuda
