@@ -50,7 +50,8 @@ __device__ __forceinline__ double from_ordered(uint64_t bits) {
   return __longlong_as_double(static_cast<long long>(bits ^ (bits >> 63 ? uint64_t{1} << 63 : ~uint64_t{0})));
 }
 
-// Word by word: three reductions of 32 bits, which the hardware has, instead of five rounds of three shuffles.
+// Word by word: three reductions of 32 bits, which the hardware has, instead of five rounds of three
+// shuffles.
 __device__ __forceinline__ Nearest least(Nearest value) {
   const uint64_t bits = ordered(value.distance);
   const auto high = static_cast<uint32_t>(bits >> 32), low = static_cast<uint32_t>(bits);

@@ -1,7 +1,8 @@
 // Device algorithms are written once, over a group of lanes, and compiled three times:
 //
 //   DeviceLanes<n>    (device_lanes.cuh)  the threads of a warp (n = 32) or of a block (a multiple of it)
-//   LockstepLanes<n>  (host_lanes.h)      one host thread plays all lanes, phase by phase: fast tests, and the
+//   LockstepLanes<n>  (host_lanes.h)      one host thread plays all lanes, phase by phase: fast tests, and
+//   the
 //                                         emulated device
 //   ThreadLanes<n>    (host_lanes.h)      one host thread per lane: a missing sync() is a race that
 //                                         ThreadSanitizer reports
@@ -17,7 +18,8 @@
 //   const double all = lanes.min(least);              // the same on every lane
 //
 // Rules, on which the three rely:
-//   - Branches and loops outside each() depend on plain variables alone, so that all lanes take them together.
+//   - Branches and loops outside each() depend on plain variables alone, so that all lanes take them
+//   together.
 //   - Memory that one lane writes and another reads (shared or global) needs a sync() between the two, and
 //     another before it is written again. Collectives (below) order nothing in memory.
 //   - Inside each() there is no sync() and no collective. Plain variables are not changed there.
@@ -28,7 +30,8 @@
 //   double sum(PerLane<double>)                by halves (kSize / 2, ..., 1): the same order everywhere
 //   int32_t sum(PerLane<int32_t>)
 //   bool any(PerLane<bool>)
-//   int32_t rank(PerLane<bool> flag, PerLane<int32_t>& before)   number of flags set in all; in `before` those
+//   int32_t rank(PerLane<bool> flag, PerLane<int32_t>& before)   number of flags set in all; in `before`
+//   those
 //                                              of lower lanes
 //   T broadcast(PerLane<T>, int from)          T: up to 8 bytes, trivially copyable
 #pragma once

@@ -53,9 +53,8 @@ Status launch(Stream stream, int64_t problems, size_t shared_bytes, const Kernel
   const auto kernel_function = run_kernel<size, Kernel>;
   // Beyond the default limit; that a block may have so much was asked of shared_memory_limit().
   if (block_bytes > 48 * 1024)
-    PERCEPTION_RETURN_IF_ERROR(
-        check(cudaFuncSetAttribute(kernel_function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(block_bytes))));
+    PERCEPTION_RETURN_IF_ERROR(check(cudaFuncSetAttribute(
+        kernel_function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(block_bytes))));
   kernel_function<<<static_cast<unsigned>(blocks), size * kGroups, block_bytes, stream>>>(
       kernel, problems, static_cast<uint32_t>(shared_bytes));
   return check(cudaGetLastError());

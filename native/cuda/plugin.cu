@@ -1,7 +1,6 @@
 // The plug-in's one export: its table.
-#include "cuda/plugin.h"
-
 #include "cuda/operations.h"
+#include "cuda/plugin.h"
 
 namespace perception::cuda {
 namespace {

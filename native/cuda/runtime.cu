@@ -1,5 +1,3 @@
-#include "cuda/runtime.h"
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "cuda/operations.h"
+#include "cuda/runtime.h"
 
 namespace perception::cuda {
 namespace {
@@ -28,7 +27,7 @@ struct Chunk {
 };
 
 struct Device {
-  std::mutex mutex;  // guards what follows, once it is set up
+  std::mutex mutex;                             // guards what follows, once it is set up
   std::unique_ptr<const Status> set_up_status;  // null before it was tried
   cudaStream_t stream = nullptr;
   std::array<Chunk, kChunks> chunks;
@@ -128,8 +127,8 @@ int32_t synchronize(int32_t number, bool all) {
 }
 
 const char* description() {
-  static const std::string text = "CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
-                                  std::to_string(CUDART_VERSION % 1000 / 10);
+  static const std::string text =
+      "CUDA " + std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10);
   return text.c_str();
 }
 
@@ -229,9 +228,10 @@ Status check(cudaError_t error) {
   const std::string message = std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error);
   switch (error) {
     case cudaErrorMemoryAllocation:
-      return {Code::kOutOfMemory, "not enough GPU memory for this batch; split it into smaller ones, or "
-                                  "dispose of device tensors (" +
-                                      message + ")"};
+      return {Code::kOutOfMemory,
+              "not enough GPU memory for this batch; split it into smaller ones, or "
+              "dispose of device tensors (" +
+                  message + ")"};
     case cudaErrorInvalidDevice:
     case cudaErrorNoDevice:
     case cudaErrorInsufficientDriver:
@@ -247,8 +247,9 @@ Status check(cudaError_t error) {
     case cudaErrorInvalidPc:
     case cudaErrorDevicesUnavailable:
     case cudaErrorContextIsDestroyed:
-      return {Code::kDeviceLost, "the GPU can no longer be used by this process, which has to be started anew (" +
-                                     message + ")"};
+      return {
+          Code::kDeviceLost,
+          "the GPU can no longer be used by this process, which has to be started anew (" + message + ")"};
     default:
       return {Code::kInternal, message};
   }

@@ -1,5 +1,6 @@
 // The emulated device: the host's memory behind the interface of cuda/runtime.h, so that the plug-in's
-// operations, the add-on's use of them and their errors run without a GPU. Not built into anything that ships.
+// operations, the add-on's use of them and their errors run without a GPU. Not built into anything that
+// ships.
 //
 //   PERCEPTION_R1_EMULATED_DEVICES  how many devices there are (1)
 //   PERCEPTION_R1_EMULATED_MEMORY   bytes of memory of each (1 GiB); beyond it allocations fail

@@ -46,7 +46,7 @@ TEST_CASE("lanes in lockstep compute collectives by their definition") {
   CHECK(results[2] == 12);
   CHECK(results[3] == doctest::Approx(2.717857142857143));
   CHECK(results[4] == 1);
-  CHECK(results[5] == 3);   // lanes 1, 4, 7
+  CHECK(results[5] == 3);  // lanes 1, 4, 7
   CHECK(results[6] == 1.5);
   CHECK(results[7] == 93);  // lane 7
   CHECK(results[8] == (7 * 5 + 3) % 8 - 2);

@@ -1,5 +1,5 @@
-// Calls of the plug-in's table from tests: the same tests run on the emulated device (core_tests) and on a GPU
-// (gpu_tests).
+// Calls of the plug-in's table from tests: the same tests run on the emulated device (core_tests) and on a
+// GPU (gpu_tests).
 #pragma once
 
 #include <doctest.h>

@@ -4,83 +4,18 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <numbers>
 #include <string>
 #include <vector>
 
 #include "core/base/ragged.h"
 #include "core/base/thread_pool.h"
+#include "core/geometry/overlap.h"
 
 namespace perception {
 namespace {
 
 // Pairs a chunk of parallel_for should hold at least: some tens of microseconds.
 constexpr int64_t kPairsPerChunk = 16384;
-
-// --- The formulas for one pair, the only ones: one pair and batched kernels end here. ---
-
-// What a pair's formula needs of each box. Computed once per box: arctangents are dear.
-template <class T>
-struct BoxTerms {
-  T x1, y1, x2, y2;
-  T area;
-  T centre_x, centre_y;  // twice the centre; for DIoU and CIoU
-  T angle;               // atan(width / height); for CIoU
-};
-
-template <class T>
-T positive(T x) {
-  return x > 0 ? x : T(0);  // never -0, so that a pair gives the same bits either way round
-}
-
-template <IouKind kind, class T>
-BoxTerms<T> box_terms(const Corners<T>& box) {
-  const T width = positive(box.x2 - box.x1), height = positive(box.y2 - box.y1);
-  BoxTerms<T> terms{box.x1, box.y1, box.x2, box.y2, width * height, 0, 0, 0};
-  if constexpr (kind == IouKind::kDiou || kind == IouKind::kCiou) {
-    terms.centre_x = box.x1 + box.x2;
-    terms.centre_y = box.y1 + box.y2;
-  }
-  if constexpr (kind == IouKind::kCiou) terms.angle = std::atan2(width, height);
-  return terms;
-}
-
-// 0 where the quotient is no finite number: 0 / 0, and areas beyond the range of T. Written so that
-// the division is unconditional and the loop over it has no branch.
-template <class T>
-T quotient(T numerator, T denominator) {
-  const T result = numerator / denominator;
-  return std::abs(result) <= std::numeric_limits<T>::max() ? result : T(0);
-}
-
-template <IouKind kind, class T>
-T overlap(const BoxTerms<T>& a, const BoxTerms<T>& b, T epsilon) {
-  const T intersection = positive(std::min(a.x2, b.x2) - std::max(a.x1, b.x1)) *
-                         positive(std::min(a.y2, b.y2) - std::max(a.y1, b.y1));
-  const T union_area = a.area + b.area - intersection;
-  const T iou = quotient(intersection, union_area + epsilon);
-  if constexpr (kind == IouKind::kIou) return iou;
-
-  const T hull_width = positive(std::max(a.x2, b.x2) - std::min(a.x1, b.x1));
-  const T hull_height = positive(std::max(a.y2, b.y2) - std::min(a.y1, b.y1));
-  if constexpr (kind == IouKind::kGiou) {
-    const T hull = hull_width * hull_height;
-    return iou - quotient(hull - union_area, hull + epsilon);
-  }
-
-  const T dx = a.centre_x - b.centre_x, dy = a.centre_y - b.centre_y;
-  const T diou = iou - quotient((dx * dx + dy * dy) / 4, hull_width * hull_width + hull_height * hull_height);
-  if constexpr (kind == IouKind::kDiou) return diou;
-
-  const T turn = a.angle - b.angle;
-  const T v = T(4 / (std::numbers::pi * std::numbers::pi)) * (turn * turn);
-  return diou - quotient(v, 1 - iou + v) * v;
-}
-
-template <IouKind kind, class T>
-T overlap_of_corners(const Corners<T>& a, const Corners<T>& b, T epsilon) {
-  return overlap<kind>(box_terms<kind>(a), box_terms<kind>(b), epsilon);
-}
 
 // --- Many boxes. ---
 
@@ -115,7 +50,7 @@ void overlap_row(const BoxTerms<float>& a, BoxArrays b, size_t count, float* out
   for (size_t j = 0; j < count; ++j) {
     const BoxTerms<float> other{b.x1[j],   b.y1[j],       b.x2[j],       b.y2[j],
                                 b.area[j], b.centre_x[j], b.centre_y[j], b.angle[j]};
-    out[j] = overlap<kind>(a, other, 0.0f);
+    out[j] = overlap<kind>(a, other, NoEpsilon());
   }
 }
 
@@ -124,25 +59,6 @@ void overlap_rows(const float* a, size_t rows, BoxFormat format, const BoxArrays
                   float* out) {
   for (size_t i = 0; i < rows; ++i)
     overlap_row<kind>(box_terms<kind>(to_corners(a + 4 * i, format)), b, cols, out + i * cols);
-}
-
-// Calls run.template operator()<kind>(): the one place that turns the run-time kind into a template's.
-template <class Run>
-void for_kind(IouKind kind, const Run& run) {
-  switch (kind) {
-    case IouKind::kIou:
-      return run.template operator()<IouKind::kIou>();
-    case IouKind::kGiou:
-      return run.template operator()<IouKind::kGiou>();
-    case IouKind::kDiou:
-      return run.template operator()<IouKind::kDiou>();
-    case IouKind::kCiou:
-      return run.template operator()<IouKind::kCiou>();
-  }
-}
-
-bool finite_box(const float* box) {
-  return std::isfinite(box[0]) && std::isfinite(box[1]) && std::isfinite(box[2]) && std::isfinite(box[3]);
 }
 
 std::vector<float>& thread_scratch() {
@@ -188,22 +104,22 @@ int64_t rows_per_chunk(size_t cols) {
 
 template <class T>
 T iou(const Corners<T>& a, const Corners<T>& b, T epsilon) {
-  return overlap_of_corners<IouKind::kIou>(a, b, epsilon);
+  return pair_iou(a, b, epsilon);
 }
 
 template <class T>
 T giou(const Corners<T>& a, const Corners<T>& b, T epsilon) {
-  return overlap_of_corners<IouKind::kGiou>(a, b, epsilon);
+  return pair_giou(a, b, epsilon);
 }
 
 template <class T>
 T diou(const Corners<T>& a, const Corners<T>& b) {
-  return overlap_of_corners<IouKind::kDiou>(a, b, T(0));
+  return pair_diou(a, b);
 }
 
 template <class T>
 T ciou(const Corners<T>& a, const Corners<T>& b) {
-  return overlap_of_corners<IouKind::kCiou>(a, b, T(0));
+  return pair_ciou(a, b);
 }
 
 template float iou(const Corners<float>&, const Corners<float>&, float);
