@@ -112,26 +112,4 @@ const Loaded& load_plugin() {
   return loaded;
 }
 
-Status said_by(const Plugin& plugin, int32_t code) {
-  if (code == static_cast<int32_t>(Code::kOk)) return {};
-  return {static_cast<Code>(code), plugin.last_error()};
-}
-
-Status to_status(Fault fault) {
-  if (fault == kNoFault) return {};
-  const Code code = static_cast<Code>(fault & 0xff);
-  const std::string problem = "problem " + std::to_string(fault >> 8) + ": ";
-  switch (code) {
-    case Code::kInfeasible:
-      return {code, problem + "cost: every complete assignment uses a forbidden pair (an infinite cost)"};
-    case Code::kInvalidValue:
-      return {code, problem + "expected finite numbers (in costs, the infinity that forbids a pair; in "
-                              "rewards, NaN for not scored), received another"};
-    case Code::kShapeMismatch:
-      return {code, problem + "expected counts from 0 to the number of rows, received another"};
-    default:
-      return {code, problem + "failed"};
-  }
-}
-
 }  // namespace perception::cuda

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "core/base/status.h"
 #include "cuda/plugin.h"
+#include "cuda/plugin_status.h"
 
 namespace perception::cuda {
 
@@ -18,11 +18,5 @@ struct Loaded {
 // PERCEPTION_R1_CUDA = 0: none; a path: that file; else perception_r1_cuda.so (.dll) beside the add-on. The
 // plug-in is never unloaded.
 const Loaded& load_plugin();
-
-// The Status of a call into the plug-in.
-Status said_by(const Plugin& plugin, int32_t code);
-
-// The Status of a fault that an operation found, kOk for kNoFault. `what` names the argument at fault.
-Status to_status(Fault fault);
 
 }  // namespace perception::cuda
