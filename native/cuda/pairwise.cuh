@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "core/geometry/overlap.h"
 #include "cuda/lanes.h"
@@ -23,10 +24,7 @@ namespace perception::cuda {
 template <IouKind kind>
 struct BoxPair {
   static constexpr int kWidth = 4;
-  struct Item {
-    BoxTerms<float> terms;
-    bool finite;
-  };
+  using Item = BoxTerms<float>;
   BoxFormat format;
 
   PERCEPTION_DEVICE Item item(const float* box, bool aligned) const {
@@ -36,12 +34,18 @@ struct BoxPair {
     } else {
       for (int i = 0; i < 4; ++i) values.of[i] = box[i];
     }
-    return {box_terms<kind>(to_corners(values.of, format)), finite_box(values.of)};
+    if (finite_box(values.of)) return box_terms<kind>(to_corners(values.of, format));
+    // Lies nowhere and is as far from every box as it can be, so that the formula itself gives 0.
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    return {kInfinity, kInfinity, -kInfinity, -kInfinity, 0, kNan, kNan, kNan};
   }
 
   PERCEPTION_DEVICE float operator()(const Item& a, const Item& b) const {
-    const float result = overlap<kind>(a.terms, b.terms, NoEpsilon());
-    return a.finite && b.finite ? result : 0;
+    const float result = overlap<kind>(a, b, NoEpsilon());
+    // But for the angle's share of CIoU, which would be NaN.
+    if constexpr (kind == IouKind::kCiou) return a.angle == a.angle && b.angle == b.angle ? result : 0;
+    return result;
   }
 };
 

@@ -84,6 +84,11 @@ template <IouKind kind, class T, class Epsilon>
 PERCEPTION_PORTABLE T overlap(const BoxTerms<T>& a, const BoxTerms<T>& b, Epsilon epsilon) {
   const T intersection =
       positive(lesser(a.x2, b.x2) - greater(a.x1, b.x1)) * positive(lesser(a.y2, b.y2) - greater(a.y1, b.y1));
+#ifdef __CUDA_ARCH__
+  // Most pairs are apart. Where all of a warp's are, it saves the division: a third of the instructions.
+  if constexpr (kind == IouKind::kIou)
+    if (intersection == 0) return 0;
+#endif
   const T union_area = a.area + b.area - intersection;
   const T iou = quotient(intersection, union_area + epsilon);
   if constexpr (kind == IouKind::kIou) return iou;
