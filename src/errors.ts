@@ -63,6 +63,8 @@ export function describe(value: unknown): string {
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
     return `a ${value.constructor.name} of ${(value as Uint8Array).length}`;
   }
+  const kind = value.constructor as typeof value.constructor | undefined;
+  if (kind && kind !== Object) return `a ${kind.name}`;
   const keys = Object.keys(value);
   const shown = keys.slice(0, 6).join(', ');
   return `{${shown}${keys.length > 6 ? ', …' : ''}}`;

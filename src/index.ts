@@ -2,8 +2,10 @@
  * The reward core of Perception-R1: boxes, assignments, advantages, edit distance, and the scoring of completions.
  * @packageDocumentation
  */
+export type { DeviceChoice, DeviceOption } from './device/choose.js';
+export { type DeviceArray, type DeviceDtype, DeviceTensor } from './device/tensor.js';
 export { type ErrorCode, PerceptionError } from './errors.js';
-export { type Info, info, setThreads } from './info.js';
+export { type CudaInfo, type GpuInfo, type Info, info, setThreads } from './info.js';
 export {
   type AdvantageBaseline,
   type AdvantageFormula,
@@ -11,6 +13,7 @@ export {
   type AdvantageOptions,
   type AdvantageScale,
   type Advantages,
+  type DeviceAdvantages,
   groupAdvantages,
   groupAdvantagesAsync,
 } from './ops/advantages.js';
@@ -18,6 +21,9 @@ export {
   type Assignment,
   type AssignmentBatch,
   type AssignmentOptions,
+  type DeviceAssignmentBatch,
+  type DeviceAssignmentOptions,
+  type DeviceCosts,
   linearSumAssignment,
   linearSumAssignmentAsync,
   linearSumAssignmentBatch,
@@ -25,6 +31,8 @@ export {
 } from './ops/assignment.js';
 export {
   type BoxFormat,
+  type DeviceDistanceOptions,
+  type DeviceIouOptions,
   type DistanceOptions,
   type IouKind,
   type IouOptions,
@@ -46,6 +54,14 @@ export type {
   Numbers,
   OcrTruth,
 } from './rewards/ground-truth.js';
+export {
+  type DeviceObjectsRequest,
+  type ObjectScores,
+  type ObjectsRequest,
+  type Padded,
+  scoreObjects,
+  scoreObjectsAsync,
+} from './rewards/objects.js';
 export { type ParsedCompletion, type ParseOptions, parseCompletion } from './rewards/parse.js';
 export {
   type CoordinateSpace,

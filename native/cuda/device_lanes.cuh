@@ -64,13 +64,15 @@ __device__ __forceinline__ Nearest least(Nearest value) {
 // By halves, as on the host; the sum ends up in lane 0, and is then given to all.
 template <class T>
 __device__ __forceinline__ T sum(T value) {
-  if constexpr (std::is_same_v<T, int32_t>) {
 #if __CUDA_ARCH__ >= 800
+  if constexpr (std::is_same_v<T, int32_t>) {
     return __reduce_add_sync(kAll, value);
+  } else
 #endif
+  {
+    for (int half = 16; half > 0; half /= 2) value += __shfl_down_sync(kAll, value, half);
+    return __shfl_sync(kAll, value, 0);
   }
-  for (int half = 16; half > 0; half /= 2) value += __shfl_down_sync(kAll, value, half);
-  return __shfl_sync(kAll, value, 0);
 }
 
 }  // namespace warp
@@ -175,6 +177,15 @@ class DeviceLanes {
     if (static_cast<int>(threadIdx.x) == from) *slot = values[lane()];
     __syncthreads();
     return *slot;
+  }
+
+  template <class T>
+  __device__ __forceinline__ PerLane<T> from_below(const PerLane<T>& values, T first) {
+    static_assert(size == 32, "a warp");
+    const T below = __shfl_up_sync(warp::kAll, values[lane()], 1);
+    PerLane<T> result;
+    result[lane()] = lane().index == 0 ? first : below;
+    return result;
   }
 
  private:

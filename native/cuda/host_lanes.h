@@ -70,6 +70,15 @@ class Collectives {
   auto broadcast(const PerLane& values, int from) {
     return all(values)[static_cast<size_t>(from)];
   }
+  template <class PerLane>
+  PerLane from_below(const PerLane& values, typename PerLane::Value first) {
+    const auto every = all(values);
+    PerLane result;
+    self().each([&](auto lane) {
+      result[lane] = lane.index == 0 ? first : every[static_cast<size_t>(lane.index - 1)];
+    });
+    return result;
+  }
 
  private:
   Lanes& self() { return static_cast<Lanes&>(*this); }

@@ -18,8 +18,7 @@
 //   const double all = lanes.min(least);              // the same on every lane
 //
 // Rules, on which the three rely:
-//   - Branches and loops outside each() depend on plain variables alone, so that all lanes take them
-//   together.
+//   - Branches and loops outside each() depend on plain variables alone: all lanes take them together.
 //   - Memory that one lane writes and another reads (shared or global) needs a sync() between the two, and
 //     another before it is written again. Collectives (below) order nothing in memory.
 //   - Inside each() there is no sync() and no collective. Plain variables are not changed there.
@@ -30,10 +29,11 @@
 //   double sum(PerLane<double>)                by halves (kSize / 2, ..., 1): the same order everywhere
 //   int32_t sum(PerLane<int32_t>)
 //   bool any(PerLane<bool>)
-//   int32_t rank(PerLane<bool> flag, PerLane<int32_t>& before)   number of flags set in all; in `before`
-//   those
-//                                              of lower lanes
+//   int32_t rank(PerLane<bool> flags, PerLane<int32_t>& before)
+//                                              number of flags set; in `before` of those of lower lanes
 //   T broadcast(PerLane<T>, int from)          T: up to 8 bytes, trivially copyable
+//   PerLane<T> from_below(PerLane<T>, T first) the value of the lane below, in lane 0 `first`; T: up to 8
+//                                              bytes; on a GPU for warps alone
 #pragma once
 
 #include <cstdint>

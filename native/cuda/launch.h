@@ -28,7 +28,8 @@ namespace perception::cuda {
 constexpr int kWarpsPerBlock = 4;
 
 template <int size, class Kernel>
-__global__ void __launch_bounds__(size == 32 ? 32 * kWarpsPerBlock : size)
+// One block to a multiprocessor is the least asked for: a compiler that is not told assumes more, and spills.
+__global__ void __launch_bounds__(size == 32 ? 32 * kWarpsPerBlock : size, 1)
     run_kernel(const __grid_constant__ Kernel kernel, int64_t problems, uint32_t shared_bytes) {
   extern __shared__ __align__(16) unsigned char shared[];
   DeviceLanes<size> lanes;

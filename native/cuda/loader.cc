@@ -76,13 +76,15 @@ Loaded load() {
     return result;
   }
   const bool named = setting && *setting;
-  const std::string path = named ? setting : own_folder() + kFile;
+  std::string path = named ? setting : own_folder() + kFile;
   if (!exists(path)) {
     result.reason = named ? "PERCEPTION_R1_CUDA: " + path + " was not found"
                           : "this build has no CUDA plug-in (" + path +
                                 " was not found); it is built where nvcc of CUDA 12 or newer is found";
     return result;
   }
+  // A bare name would be looked for where the system keeps its libraries.
+  if (path.find_first_of("/\\") == std::string::npos) path = "./" + path;
   std::string problem;
   const PluginEntry entry = open(path, problem);
   if (!entry) {

@@ -28,7 +28,9 @@ inline Status to_status(Fault fault) {
                         "expected finite numbers (in costs also the infinity that forbids a pair, in rewards "
                         "NaN for not scored), received another"};
     case Code::kShapeMismatch:
-      return {code, problem + "counts: expected numbers from 0 to that of the rows, received another"};
+      // Of counts, which core checks before it starts, and calls kInvalidValue.
+      return {Code::kInvalidValue,
+              problem + "counts: expected numbers from 0 to that of the rows, received another"};
     default:
       return {code, problem + "failed"};
   }

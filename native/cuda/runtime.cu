@@ -16,24 +16,35 @@ thread_local std::string failure;
 
 // ---- devices
 
-// Pinned memory through which pageable memory is copied: the copy engine reads one chunk while the host fills
-// the next.
-constexpr size_t kChunkBytes = size_t{4} << 20;
-constexpr size_t kChunks = 3;
+// Pinned memory through which pageable memory is copied, in chunks: the copy engine reads some while the host
+// fills others. A ring for each direction, so that who waits for results holds back nobody who brings inputs.
+constexpr size_t kChunkBytes = size_t{1} << 20;
+constexpr size_t kChunks = 8;
 
 struct Chunk {
   void* memory = nullptr;
-  cudaEvent_t done = nullptr;
+  cudaEvent_t done = nullptr;  // of the last copy from or to it
+};
+
+struct Ring {
+  std::mutex mutex;
+  std::array<Chunk, kChunks> chunks;
+  size_t next = 0;
+
+  Chunk& take() {
+    Chunk& chunk = chunks[next];
+    next = (next + 1) % kChunks;
+    return chunk;
+  }
 };
 
 struct Device {
-  std::mutex mutex;                             // guards what follows, once it is set up
-  std::unique_ptr<const Status> set_up_status;  // null before it was tried
+  std::once_flag once;  // for what follows
+  std::unique_ptr<const Status> set_up_status;
   cudaStream_t stream = nullptr;
-  std::array<Chunk, kChunks> chunks;
-  size_t next = 0;
   size_t shared_limit = 0;
   int multiprocessors = 0;
+  Ring up, down;
 };
 
 int device_number() {
@@ -64,9 +75,11 @@ Status set_up(int32_t number, Device& device) {
   PERCEPTION_RETURN_IF_ERROR(check(cudaDeviceGetDefaultMemPool(&pool, number)));
   uint64_t keep = ~uint64_t{0};
   PERCEPTION_RETURN_IF_ERROR(check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep)));
-  for (Chunk& chunk : device.chunks) {
-    PERCEPTION_RETURN_IF_ERROR(check(cudaMallocHost(&chunk.memory, kChunkBytes)));
-    PERCEPTION_RETURN_IF_ERROR(check(cudaEventCreateWithFlags(&chunk.done, cudaEventDisableTiming)));
+  for (Ring* ring : {&device.up, &device.down}) {
+    for (Chunk& chunk : ring->chunks) {
+      PERCEPTION_RETURN_IF_ERROR(check(cudaMallocHost(&chunk.memory, kChunkBytes)));
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventCreateWithFlags(&chunk.done, cudaEventDisableTiming)));
+    }
   }
   return {};
 }
@@ -79,8 +92,8 @@ Status find(int32_t number, Device*& device) {
                                         ", received " + std::to_string(number)};
   device = devices()[static_cast<size_t>(number)].get();
   PERCEPTION_RETURN_IF_ERROR(check(cudaSetDevice(number)));
-  const std::lock_guard lock(device->mutex);
-  if (!device->set_up_status) device->set_up_status = std::make_unique<const Status>(set_up(number, *device));
+  std::call_once(device->once,
+                 [&] { device->set_up_status = std::make_unique<const Status>(set_up(number, *device)); });
   return *device->set_up_status;
 }
 
@@ -149,30 +162,21 @@ Status release(int32_t number, void* memory) {
   return check(cudaFreeAsync(memory, device->stream));
 }
 
-// Calls move(chunk, at, bytes) for the chunks of a copy, each time when the chunk is free for it.
-template <class Move>
-Status by_chunks(Device& device, uint64_t bytes, const Move& move) {
-  const std::lock_guard lock(device.mutex);
-  for (uint64_t at = 0; at < bytes; at += kChunkBytes) {
-    Chunk& chunk = device.chunks[device.next];
-    device.next = (device.next + 1) % kChunks;
-    PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(chunk.done)));
-    PERCEPTION_RETURN_IF_ERROR(
-        move(chunk, at, static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - at))));
-    PERCEPTION_RETURN_IF_ERROR(check(cudaEventRecord(chunk.done, device.stream)));
-  }
-  return {};
-}
-
 int32_t upload(int32_t number, void* to, const void* from, uint64_t bytes) {
   return reported([&]() -> Status {
     Device* device;
     PERCEPTION_RETURN_IF_ERROR(find(number, device));
-    return by_chunks(*device, bytes, [&](Chunk& chunk, uint64_t at, size_t size) {
+    const std::lock_guard lock(device->up.mutex);
+    for (uint64_t at = 0; at < bytes; at += kChunkBytes) {
+      const Chunk& chunk = device->up.take();
+      const size_t size = static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - at));
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(chunk.done)));
       std::memcpy(chunk.memory, static_cast<const char*>(from) + at, size);
-      return check(cudaMemcpyAsync(static_cast<char*>(to) + at, chunk.memory, size, cudaMemcpyHostToDevice,
-                                   device->stream));
-    });
+      PERCEPTION_RETURN_IF_ERROR(check(cudaMemcpyAsync(static_cast<char*>(to) + at, chunk.memory, size,
+                                                       cudaMemcpyHostToDevice, device->stream)));
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventRecord(chunk.done, device->stream)));
+    }
+    return {};
   });
 }
 
@@ -180,35 +184,32 @@ int32_t download(int32_t number, void* to, const void* from, uint64_t bytes) {
   return reported([&]() -> Status {
     Device* device;
     PERCEPTION_RETURN_IF_ERROR(find(number, device));
-    // Chunk i is copied out while chunk i + 1 comes in.
-    const void* waiting = nullptr;
-    cudaEvent_t arrived = nullptr;
-    uint64_t place = 0;
-    size_t length = 0;
-    const auto copy_out = [&]() -> Status {
-      if (!waiting) return {};
-      PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(arrived)));
-      std::memcpy(static_cast<char*>(to) + place, waiting, length);
-      return {};
-    };
-    const std::lock_guard lock(device->mutex);
-    for (uint64_t at = 0; at < bytes; at += kChunkBytes) {
-      Chunk& chunk = device->chunks[device->next];
-      device->next = (device->next + 1) % kChunks;
-      const size_t size = static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - at));
-      PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(chunk.done)));
-      PERCEPTION_RETURN_IF_ERROR(check(cudaMemcpyAsync(chunk.memory, static_cast<const char*>(from) + at,
-                                                       size, cudaMemcpyDeviceToHost, device->stream)));
-      PERCEPTION_RETURN_IF_ERROR(check(cudaEventRecord(chunk.done, device->stream)));
-      PERCEPTION_RETURN_IF_ERROR(copy_out());
-      waiting = chunk.memory;
-      arrived = chunk.done;
-      place = at;
-      length = size;
-    }
-    PERCEPTION_RETURN_IF_ERROR(copy_out());
     // An empty copy waits too, so that what went wrong before it is told.
-    return bytes == 0 ? check(cudaStreamSynchronize(device->stream)) : Status();
+    if (bytes == 0) return check(cudaStreamSynchronize(device->stream));
+    const std::lock_guard lock(device->down.mutex);
+    const auto size_at = [&](uint64_t at) {
+      return static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - at));
+    };
+    // As many chunks on their way as there are; each is copied out, in order, before it is used again.
+    std::array<const Chunk*, kChunks> waiting;
+    uint64_t asked = 0, arrived = 0;
+    while (arrived < bytes) {
+      while (asked < bytes && asked - arrived < kChunks * kChunkBytes) {
+        const Chunk& chunk = device->down.take();
+        waiting[asked / kChunkBytes % kChunks] = &chunk;
+        PERCEPTION_RETURN_IF_ERROR(
+            check(cudaMemcpyAsync(chunk.memory, static_cast<const char*>(from) + asked, size_at(asked),
+                                  cudaMemcpyDeviceToHost, device->stream)));
+        PERCEPTION_RETURN_IF_ERROR(check(cudaEventRecord(chunk.done, device->stream)));
+        asked += size_at(asked);
+      }
+      const Chunk& chunk = *waiting[arrived / kChunkBytes % kChunks];
+      PERCEPTION_RETURN_IF_ERROR(check(cudaEventSynchronize(chunk.done)));
+      const size_t size = size_at(arrived);
+      std::memcpy(static_cast<char*>(to) + arrived, chunk.memory, size);
+      arrived += size;
+    }
+    return {};
   });
 }
 
@@ -232,9 +233,11 @@ Status check(cudaError_t error) {
               "not enough GPU memory for this batch; split it into smaller ones, or "
               "dispose of device tensors (" +
                   message + ")"};
+    case cudaErrorInsufficientDriver:
+      return {Code::kDeviceUnavailable,
+              "no NVIDIA driver was found, or one too old for this build (" + message + ")"};
     case cudaErrorInvalidDevice:
     case cudaErrorNoDevice:
-    case cudaErrorInsufficientDriver:
       return {Code::kDeviceUnavailable, message};
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:

@@ -56,6 +56,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   export_kernels(env, exports);
   export_scoring(env, exports);
   export_tensorflow(env, exports);
+  export_cuda(env, exports);
   return exports;
 }
 

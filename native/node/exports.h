@@ -12,6 +12,7 @@ namespace perception::node {
 void export_kernels(Napi::Env env, Napi::Object exports);
 void export_scoring(Napi::Env env, Napi::Object exports);
 void export_tensorflow(Napi::Env env, Napi::Object exports);
+void export_cuda(Napi::Env env, Napi::Object exports);
 
 // The options object {scale, baseline, epsilon, ddof, clipLow, clipHigh}, all numbers.
 AdvantageOptions advantage_options(const Napi::Object& options);

@@ -79,6 +79,7 @@ Status release(int32_t device, void* address) {
   if (found == memory.allocations.end() || found->second.device != device)
     return {Code::kInternal, "memory that was not allocated on this device, or was released before"};
   memory.used[device] -= found->second.bytes;
+  std::memset(address, 0x5a, found->second.bytes);  // what still reads it gets something else
   memory.allocations.erase(found);
   std::free(address);
   return {};

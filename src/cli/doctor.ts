@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { type Info, info, packageVersion } from '../info.js';
+import { type CudaInfo, type Info, info, packageVersion } from '../info.js';
 import { linearSumAssignment } from '../ops/assignment.js';
 import { pairwiseIou } from '../ops/iou.js';
 import { scoreCompletions } from '../rewards/score.js';
@@ -35,7 +35,12 @@ export interface DoctorReport {
   tools: Record<string, { version: string | null; neededFor: string }>;
 }
 
-const variables = ['PERCEPTION_R1_THREADS', 'PERCEPTION_R1_ADDON', 'PERCEPTION_R1_TENSORFLOW'];
+const variables = [
+  'PERCEPTION_R1_THREADS',
+  'PERCEPTION_R1_ADDON',
+  'PERCEPTION_R1_CUDA',
+  'PERCEPTION_R1_TENSORFLOW',
+];
 
 const tools = [
   { name: 'cmake', command: 'cmake', neededFor: 'building the add-on' },
@@ -56,7 +61,7 @@ function examine(): DoctorReport {
   let problem: string | null = null;
   try {
     found = info();
-    problem = selfCheck();
+    problem = selfCheck(found.cuda.available);
   } catch (error) {
     problem = (error as Error).message;
   }
@@ -89,9 +94,11 @@ function examine(): DoctorReport {
   };
 }
 
-/** Three small problems with known answers; what came out wrong, or null. */
-function selfCheck(): string | null {
-  const iou = pairwiseIou(new Float32Array([0, 0, 2, 2]), new Float32Array([1, 0, 3, 2]))[0]!;
+/** Small problems with known answers; what came out wrong, or null. */
+function selfCheck(gpu: boolean): string | null {
+  const [a, b] = [new Float32Array([0, 0, 2, 2]), new Float32Array([1, 0, 3, 2])];
+  const iou = pairwiseIou(a, b)[0]!;
+  const gpuIou = gpu ? pairwiseIou(a, b, { device: 'cuda' })[0]! : iou;
   const { cost } = linearSumAssignment(new Float64Array([4, 1, 2, 3]), 2, 2);
   const reward = scoreCompletions({
     recipe: 'perception-r1/counting-strict',
@@ -100,6 +107,7 @@ function selfCheck(): string | null {
   }).rewards[0]!;
   const wrong = [
     Math.abs(iou - 1 / 3) < 1e-6 ? '' : `the IoU of two boxes is ${iou}, expected 1/3`,
+    gpuIou === iou ? '' : `the IoU of two boxes is ${gpuIou} on the GPU, expected ${iou}`,
     cost === 3 ? '' : `a 2x2 assignment costs ${cost}, expected 3`,
     Math.abs(reward - 1) < 1e-6 ? '' : `a right answer is rewarded with ${reward}, expected 1`,
   ].filter(Boolean);
@@ -164,6 +172,15 @@ function describeTensorflowJs({ package: name, route, problem }: TensorflowJs): 
   return `${name}: ${route.route} route, since ${route.reason}${gpu}`;
 }
 
+function describeCuda(cuda: CudaInfo | null): string {
+  if (!cuda?.available) return `not used: ${cuda?.reason ?? 'no add-on'}`;
+  const devices = cuda.devices.map(({ name, computeCapability, multiprocessors, memory }) => {
+    const size = `${(memory / 2 ** 30).toFixed(1)} GiB`;
+    return `${name} (compute capability ${computeCapability}, ${multiprocessors} multiprocessors, ${size})`;
+  });
+  return `${devices.join(', ')}; ${cuda.plugin} (${cuda.description})`;
+}
+
 function format(report: DoctorReport): string {
   const { node, addon, cpu, cuda, environment } = report;
   const rows: [string, string][] = [
@@ -173,7 +190,7 @@ function format(report: DoctorReport): string {
     ['add-on', addon ? `${addon.path} (${addon.compiler})` : 'not loaded, see below'],
     ['CPU', `${cpu.model}${cpu.variant ? `; kernels: ${cpu.variant}` : ''}`],
     ['threads', `${cpu.threads ?? '-'} of ${cpu.hardwareThreads}`],
-    ['CUDA', cuda?.available ? cuda.devices.join(', ') : `not used: ${cuda?.reason ?? 'no add-on'}`],
+    ['CUDA', describeCuda(cuda)],
     ['TensorFlow.js', describeTensorflowJs(report.tensorflowJs)],
     ...Object.entries(environment).map(([name, value]): [string, string] => [name, value ?? 'not set']),
     ...Object.entries(report.tools).map(([name, { version, neededFor }]): [string, string] => [

@@ -123,9 +123,123 @@ export interface Binding {
   /** Keeps a formula for the TensorFlow op PerceptionR1GroupAdvantages; equal ones get the same number. */
   tensorflowFormula(formula: NativeAdvantageOptions): number;
   parse(text: string, reader: number, vocabulary: NativeVocabulary | undefined): NativeParsed;
+  /** Loads the CUDA plug-in where nothing has yet. */
+  cudaInfo(): NativeCudaInfo;
+  /** Copies to the device's memory. */
+  cudaUpload(bytes: Uint8Array, device: number): DeviceHandle;
+  /** Waits, and throws what the operations that made the memory found wrong. */
+  cudaDownload(handle: DeviceHandle, bytes: Uint8Array, async: boolean): Result<void>;
+  /** Operations that work with it keep the memory until they are done. */
+  cudaRelease(handle: DeviceHandle): void;
+  /**
+   * The operations on the GPU. Arrays of one call are handles, or typed arrays that go there and back; result arrays are
+   * typed arrays, or undefined: then handles are returned, in the order of these arguments. A synchronous call that
+   * returns handles has only queued its work.
+   */
+  cudaPairwiseIou(
+    device: number,
+    a: OnDevice<Float32Array>,
+    aCounts: OnDevice<Int32Array> | undefined,
+    b: OnDevice<Float32Array>,
+    bCounts: OnDevice<Int32Array> | undefined,
+    batch: number,
+    n: number,
+    m: number,
+    kind: number,
+    format: number,
+    out: Float32Array | undefined,
+    async: boolean,
+  ): Result<DeviceHandle[]>;
+  cudaPairwiseIouBatch(
+    device: number,
+    a: OnDevice<Float32Array>,
+    aOffsets: Int32Array,
+    b: OnDevice<Float32Array>,
+    bOffsets: Int32Array,
+    kind: number,
+    format: number,
+    out: Float32Array | undefined,
+    async: boolean,
+  ): Result<DeviceHandle[]>;
+  cudaPairwiseDistance(
+    device: number,
+    a: OnDevice<Float32Array>,
+    b: OnDevice<Float32Array>,
+    metric: number,
+    out: Float32Array | undefined,
+    async: boolean,
+  ): Result<DeviceHandle[]>;
+  cudaLinearSumAssignmentPadded(
+    device: number,
+    costs: OnDevice<Float32Array | Float64Array>,
+    float64: boolean,
+    batch: number,
+    rows: number,
+    cols: number,
+    rowCounts: OnDevice<Int32Array> | undefined,
+    colCounts: OnDevice<Int32Array> | undefined,
+    maximize: boolean,
+    columnOfRow: Int32Array | undefined,
+    totals: Float64Array | undefined,
+    async: boolean,
+  ): Result<DeviceHandle[]>;
+  cudaLinearSumAssignmentBatch(
+    device: number,
+    costs: OnDevice<Float32Array | Float64Array>,
+    float64: boolean,
+    offsets: Int32Array,
+    rows: Int32Array,
+    cols: Int32Array,
+    maximize: boolean,
+    columnOfRow: Int32Array | undefined,
+    totals: Float64Array | undefined,
+    async: boolean,
+  ): Result<DeviceHandle[]>;
+  cudaGroupAdvantages(
+    device: number,
+    rewards: OnDevice<Float32Array>,
+    groups: Int32Array,
+    byId: boolean,
+    groupCount: number,
+    options: NativeAdvantageOptions,
+    advantages: Float32Array | undefined,
+    mean: Float32Array | undefined,
+    std: Float32Array | undefined,
+    async: boolean,
+  ): Result<DeviceHandle[]>;
+  cudaEditDistance(
+    device: number,
+    a: Uint8Array,
+    aOffsets: Int32Array,
+    b: Uint8Array,
+    bOffsets: Int32Array,
+    distances: Int32Array,
+    async: boolean,
+  ): Result<void>;
+  /** Handles: rewards, advantages, mean, std and then those of the terms. */
+  cudaScoreObjects(device: number, request: NativeDeviceScoreRequest, async: boolean): Result<DeviceHandle[]>;
 }
 
 export type Result<T> = T | Promise<T>;
+
+/** Memory of a GPU, freed when this is collected or released. */
+export interface DeviceHandle {
+  readonly __deviceHandle: never;
+}
+
+type OnDevice<T> = T | DeviceHandle;
+
+export interface NativeCudaInfo {
+  /** Why no GPU can be used; empty where one can. */
+  reason: string;
+  /** The plug-in's file; empty where none was loaded. */
+  path: string;
+  description: string;
+  devices: { name: string; major: number; minor: number; multiprocessors: number; memory: number }[];
+  /** How much memory handles and the operations that work with it hold, in all threads. */
+  tensors: number;
+  bytes: number;
+}
 
 export interface NativeAdvantageOptions {
   scale: number;
@@ -211,6 +325,28 @@ export interface NativeTensorScoreRequest {
   terms: Float32Array;
 }
 
+/** As NativeTensorScoreRequest, on the GPU and with advantages. Labels and counts are undefined where there are none. */
+export interface NativeDeviceScoreRequest {
+  recipe: NativeRecipe;
+  count: number;
+  predictionsPerTruth: number;
+  predictions: OnDevice<Float32Array>;
+  predictionRows: number;
+  predictionLabels: OnDevice<Int32Array> | undefined;
+  predictionCounts: OnDevice<Int32Array> | undefined;
+  truth: OnDevice<Float32Array>;
+  truthRows: number;
+  truthLabels: OnDevice<Int32Array> | undefined;
+  truthCounts: OnDevice<Int32Array> | undefined;
+  advantage: NativeAdvantageOptions;
+  /** These five are typed arrays, or all undefined. */
+  rewards: Float32Array | undefined;
+  terms: Float32Array | undefined;
+  advantages: Float32Array | undefined;
+  mean: Float32Array | undefined;
+  std: Float32Array | undefined;
+}
+
 export interface SpaceCounts {
   predictions: number;
   predictionsOutside: number;
@@ -249,4 +385,16 @@ export const bindingNames: readonly (keyof Binding)[] = [
   'registerTensorflow',
   'tensorflowRecipe',
   'tensorflowFormula',
+  'cudaInfo',
+  'cudaUpload',
+  'cudaDownload',
+  'cudaRelease',
+  'cudaPairwiseIou',
+  'cudaPairwiseIouBatch',
+  'cudaPairwiseDistance',
+  'cudaLinearSumAssignmentPadded',
+  'cudaLinearSumAssignmentBatch',
+  'cudaGroupAdvantages',
+  'cudaEditDistance',
+  'cudaScoreObjects',
 ];

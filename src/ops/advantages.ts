@@ -1,5 +1,8 @@
+import { DeviceArguments, onDevice } from '../device/arguments.js';
+import { type DeviceChoice, goesToGpu, work } from '../device/choose.js';
+import { type DeviceTensor, deviceTensor } from '../device/tensor.js';
 import { invalid, PerceptionError } from '../errors.js';
-import type { NativeAdvantageOptions } from '../native/binding.js';
+import type { DeviceHandle, NativeAdvantageOptions } from '../native/binding.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
 import { choice, finiteNumber, offsetsOf, optionsObject, typedArray, wholeNumber } from './validate.js';
 
@@ -42,6 +45,15 @@ export interface Advantages {
   mean: Float32Array;
   /** Standard deviation of each group's scored rewards (NaN where there is none, 0 for a single one). */
   std: Float32Array;
+}
+
+/** As {@link Advantages}, on a GPU. */
+export interface DeviceAdvantages {
+  /** float32, in the shape of the rewards. */
+  advantages: DeviceTensor;
+  /** float32 `[groups]`. */
+  mean: DeviceTensor;
+  std: DeviceTensor;
 }
 
 /** @internal The formula as the add-on takes it. */
@@ -99,39 +111,67 @@ export function nativeGroups(options: AdvantageGroups, length: number): NativeGr
   return { byId: false, groups: Int32Array.from({ length: count + 1 }, (_, i) => i * size), count };
 }
 
-function advantagesCall(rewards: Float32Array, options: AdvantageOptions): Call<void, Advantages> {
-  const o = optionsObject(options, 'options', [
-    'groupSize',
-    'groupOffsets',
-    'groupIds',
-    'scale',
-    'baseline',
-    'epsilon',
-    'ddof',
-    'clip',
-  ]);
+const optionNames = [
+  'groupSize',
+  'groupOffsets',
+  'groupIds',
+  'scale',
+  'baseline',
+  'epsilon',
+  'ddof',
+  'clip',
+] as const satisfies readonly (keyof AdvantageOptions)[];
+
+function advantagesCall(
+  rewards: Float32Array,
+  options: AdvantageOptions & DeviceChoice,
+): Call<unknown, Advantages> {
+  const o = optionsObject(options, 'options', [...optionNames, 'device']);
   typedArray(rewards, 'rewards', Float32Array);
   const { byId, groups, count } = nativeGroups(o, rewards.length);
   const formula = nativeFormula(o);
-  const result = {
-    advantages: new Float32Array(rewards.length),
-    mean: new Float32Array(count),
-    std: new Float32Array(count),
-  };
+  const gpu = goesToGpu(o.device, () => work.advantages(rewards.length, count));
+  const advantages = new Float32Array(rewards.length);
+  const mean = new Float32Array(count);
+  const std = new Float32Array(count);
   return {
     start: (native, off) =>
-      native.groupAdvantages(
-        rewards,
+      gpu
+        ? native.cudaGroupAdvantages(0, rewards, groups, byId, count, formula, advantages, mean, std, off)
+        : native.groupAdvantages(rewards, groups, byId, count, formula, advantages, mean, std, off),
+    finish: () => ({ advantages, mean, std }),
+  };
+}
+
+function deviceAdvantagesCall(
+  rewards: DeviceTensor,
+  options: AdvantageOptions,
+): Call<DeviceHandle[], DeviceAdvantages> {
+  const o = optionsObject(options, 'options', optionNames);
+  const args = new DeviceArguments();
+  const { handle, shape, size } = args.tensor(rewards, 'rewards', 'float32');
+  const { byId, groups, count } = nativeGroups(o, size);
+  const formula = nativeFormula(o);
+  const { device } = args;
+  return {
+    start: (native, off) =>
+      native.cudaGroupAdvantages(
+        device,
+        handle,
         groups,
         byId,
         count,
         formula,
-        result.advantages,
-        result.mean,
-        result.std,
+        undefined,
+        undefined,
+        undefined,
         off,
       ),
-    finish: () => result,
+    finish: ([advantages, mean, std]) => ({
+      advantages: deviceTensor(advantages!, 'float32', shape, device),
+      mean: deviceTensor(mean!, 'float32', [count], device),
+      std: deviceTensor(std!, 'float32', [count], device),
+    }),
   };
 }
 
@@ -145,14 +185,38 @@ function advantagesCall(rewards: Float32Array, options: AdvantageOptions): Call<
  * @throws PerceptionError INVALID_VALUE (an infinite reward), SHAPE_MISMATCH, INVALID_OFFSETS, INVALID_ARGUMENT
  * @example groupAdvantages(new Float32Array([1, 0, 1, 0]), { groupSize: 2 }).advantages // ±0.707
  */
-export function groupAdvantages(rewards: Float32Array, options: AdvantageOptions): Advantages {
-  return runSync(advantagesCall(rewards, options));
+export function groupAdvantages(rewards: Float32Array, options: AdvantageOptions & DeviceChoice): Advantages;
+/**
+ * On a GPU, where `rewards` are. Groups are told as for typed arrays.
+ *
+ * @param rewards float32 of any shape
+ * @throws PerceptionError SHAPE_MISMATCH, INVALID_OFFSETS, INVALID_ARGUMENT, DISPOSED, OUT_OF_MEMORY, DEVICE_LOST; when
+ * the result is read INVALID_VALUE
+ */
+export function groupAdvantages(rewards: DeviceTensor, options: AdvantageOptions): DeviceAdvantages;
+export function groupAdvantages(
+  rewards: Float32Array | DeviceTensor,
+  options: AdvantageOptions & DeviceChoice,
+): Advantages | DeviceAdvantages {
+  return onDevice(rewards)
+    ? runSync(deviceAdvantagesCall(rewards as DeviceTensor, options))
+    : runSync(advantagesCall(rewards as Float32Array, options));
 }
 
-/** {@link groupAdvantages} off this thread. The inputs are copied first and may be changed at once. */
+/** {@link groupAdvantages} off this thread. Typed arrays are copied first and may be changed at once. */
 export async function groupAdvantagesAsync(
   rewards: Float32Array,
+  options: AdvantageOptions & DeviceChoice,
+): Promise<Advantages>;
+export async function groupAdvantagesAsync(
+  rewards: DeviceTensor,
   options: AdvantageOptions,
-): Promise<Advantages> {
-  return runAsync(advantagesCall(rewards, options));
+): Promise<DeviceAdvantages>;
+export async function groupAdvantagesAsync(
+  rewards: Float32Array | DeviceTensor,
+  options: AdvantageOptions & DeviceChoice,
+): Promise<Advantages | DeviceAdvantages> {
+  return onDevice(rewards)
+    ? runAsync(deviceAdvantagesCall(rewards as DeviceTensor, options))
+    : runAsync(advantagesCall(rewards as Float32Array, options));
 }

@@ -1,4 +1,8 @@
+import { DeviceArguments, onDevice } from '../device/arguments.js';
+import { type DeviceChoice, goesToGpu, work } from '../device/choose.js';
+import { type DeviceTensor, deviceTensor } from '../device/tensor.js';
 import { invalid } from '../errors.js';
+import type { DeviceHandle } from '../native/binding.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
 import type { RaggedMatrices } from '../ragged.js';
 import { offsetsOf, optionsObject, sizeOf, typedArray, wholeNumber } from './validate.js';
@@ -24,8 +28,24 @@ export interface AssignmentBatch {
   costs: Float64Array;
 }
 
-function maximizeOf(options: AssignmentOptions | undefined): boolean {
-  const { maximize = false } = optionsObject(options, 'options', ['maximize']);
+/** Costs `[B, rows, cols]` on a GPU, float32 or float64. */
+export type DeviceCosts = DeviceTensor<Float32Array> | DeviceTensor<Float64Array>;
+
+/** For costs that are a DeviceTensor. */
+export interface DeviceAssignmentOptions extends AssignmentOptions {
+  /** int32 `[B]`: how many of each problem's rows and columns are real. Default all. */
+  rowCounts?: DeviceTensor<Int32Array>;
+  colCounts?: DeviceTensor<Int32Array>;
+}
+
+export interface DeviceAssignmentBatch {
+  /** int32 `[B, rows]`: the column of each row, -1 for unmatched rows and those beyond the count. */
+  columnOfRow: DeviceTensor<Int32Array>;
+  /** float64 `[B]`: sum of each problem's chosen costs. */
+  costs: DeviceTensor<Float64Array>;
+}
+
+function maximizeOf({ maximize = false }: AssignmentOptions): boolean {
   if (typeof maximize !== 'boolean') throw invalid('INVALID_ARGUMENT', 'maximize', 'a boolean', maximize);
   return maximize;
 }
@@ -42,7 +62,7 @@ function assignmentCall(
   if (cost.length !== rows * cols) {
     throw invalid('SHAPE_MISMATCH', 'cost', `rows * cols = ${rows * cols} values`, cost);
   }
-  const maximize = maximizeOf(options);
+  const maximize = maximizeOf(optionsObject(options, 'options', ['maximize']));
   const columnOfRow = new Int32Array(rows);
   return {
     start: (native, off) => native.linearSumAssignment(cost, rows, cols, maximize, columnOfRow, off),
@@ -92,8 +112,8 @@ export async function linearSumAssignmentAsync(
 
 function assignmentBatchCall(
   costs: RaggedMatrices<Float32Array | Float64Array>,
-  options: AssignmentOptions | undefined,
-): Call<void, AssignmentBatch> {
+  options: (AssignmentOptions & DeviceChoice) | undefined,
+): Call<unknown, AssignmentBatch> {
   if (typeof costs !== 'object' || costs === null) {
     throw invalid('INVALID_ARGUMENT', 'costs', '{values, offsets, rows, cols}', costs);
   }
@@ -113,23 +133,73 @@ function assignmentBatchCall(
   for (let i = 0; i < problems; i++) {
     rowOffsets[i + 1] = sizeOf(rowOffsets[i]! + wholeNumber(rows[i], `costs.rows[${i}]`, 0), 'costs.rows');
   }
-  const maximize = maximizeOf(options);
+  const o = optionsObject(options, 'options', ['maximize', 'device']);
+  const maximize = maximizeOf(o);
+  const gpu = goesToGpu(o.device, () => work.assignment(rows, cols, values.byteLength + 4 * rows.length));
   const columnOfRow = new Int32Array(rowOffsets[problems]!);
   const totals = new Float64Array(problems);
   return {
     start: (native, off) =>
-      native.linearSumAssignmentBatch(
-        values,
-        offsets,
+      gpu
+        ? native.cudaLinearSumAssignmentBatch(
+            0,
+            values,
+            values instanceof Float64Array,
+            offsets,
+            rows,
+            cols,
+            maximize,
+            columnOfRow,
+            totals,
+            off,
+          )
+        : native.linearSumAssignmentBatch(
+            values,
+            offsets,
+            rows,
+            cols,
+            maximize,
+            rowOffsets,
+            columnOfRow,
+            totals,
+            off,
+          ),
+    finish: () => ({ columnOfRow, costs: totals }),
+  };
+}
+
+function deviceAssignmentCall(
+  costs: DeviceCosts,
+  options: DeviceAssignmentOptions | undefined,
+): Call<DeviceHandle[], DeviceAssignmentBatch> {
+  const o = optionsObject(options, 'options', ['maximize', 'rowCounts', 'colCounts']);
+  const args = new DeviceArguments();
+  const { handle, dtype, shape } = args.tensor(costs, 'costs', ['float32', 'float64'], ['B', 'rows', 'cols']);
+  const [batch, rows, cols] = shape as [number, number, number];
+  const rowCounts = args.optional(o.rowCounts, 'rowCounts', 'B');
+  const colCounts = args.optional(o.colCounts, 'colCounts', 'B');
+  const maximize = maximizeOf(o);
+  const { device } = args;
+  return {
+    start: (native, off) =>
+      native.cudaLinearSumAssignmentPadded(
+        device,
+        handle,
+        dtype === 'float64',
+        batch,
         rows,
         cols,
+        rowCounts,
+        colCounts,
         maximize,
-        rowOffsets,
-        columnOfRow,
-        totals,
+        undefined,
+        undefined,
         off,
       ),
-    finish: () => ({ columnOfRow, costs: totals }),
+    finish: ([columnOfRow, totals]) => ({
+      columnOfRow: deviceTensor(columnOfRow!, 'int32', [batch, rows], device),
+      costs: deviceTensor(totals!, 'float64', [batch], device),
+    }),
   };
 }
 
@@ -141,15 +211,41 @@ function assignmentBatchCall(
  */
 export function linearSumAssignmentBatch(
   costs: RaggedMatrices<Float32Array | Float64Array>,
-  options?: AssignmentOptions,
-): AssignmentBatch {
-  return runSync(assignmentBatchCall(costs, options));
+  options?: AssignmentOptions & DeviceChoice,
+): AssignmentBatch;
+/**
+ * On a GPU, where `costs` are.
+ *
+ * @throws PerceptionError INVALID_ARGUMENT, SHAPE_MISMATCH, TOO_LARGE, WRONG_DEVICE, DISPOSED, OUT_OF_MEMORY,
+ * DEVICE_LOST; when the result is read INFEASIBLE, INVALID_VALUE (a cost, or a count beyond its rows)
+ */
+export function linearSumAssignmentBatch(
+  costs: DeviceCosts,
+  options?: DeviceAssignmentOptions,
+): DeviceAssignmentBatch;
+export function linearSumAssignmentBatch(
+  costs: RaggedMatrices<Float32Array | Float64Array> | DeviceCosts,
+  options?: (AssignmentOptions & DeviceChoice) | DeviceAssignmentOptions,
+): AssignmentBatch | DeviceAssignmentBatch {
+  return onDevice(costs)
+    ? runSync(deviceAssignmentCall(costs as DeviceCosts, options))
+    : runSync(assignmentBatchCall(costs as RaggedMatrices, options));
 }
 
-/** {@link linearSumAssignmentBatch} off this thread. The inputs are copied first and may be changed at once. */
+/** {@link linearSumAssignmentBatch} off this thread. Typed arrays are copied first and may be changed at once. */
 export async function linearSumAssignmentBatchAsync(
   costs: RaggedMatrices<Float32Array | Float64Array>,
-  options?: AssignmentOptions,
-): Promise<AssignmentBatch> {
-  return runAsync(assignmentBatchCall(costs, options));
+  options?: AssignmentOptions & DeviceChoice,
+): Promise<AssignmentBatch>;
+export async function linearSumAssignmentBatchAsync(
+  costs: DeviceCosts,
+  options?: DeviceAssignmentOptions,
+): Promise<DeviceAssignmentBatch>;
+export async function linearSumAssignmentBatchAsync(
+  costs: RaggedMatrices<Float32Array | Float64Array> | DeviceCosts,
+  options?: (AssignmentOptions & DeviceChoice) | DeviceAssignmentOptions,
+): Promise<AssignmentBatch | DeviceAssignmentBatch> {
+  return onDevice(costs)
+    ? runAsync(deviceAssignmentCall(costs as DeviceCosts, options))
+    : runAsync(assignmentBatchCall(costs as RaggedMatrices, options));
 }

@@ -1,5 +1,7 @@
+import { type DeviceChoice, goesToGpu, work } from '../device/choose.js';
 import { invalid, PerceptionError } from '../errors.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
+import { optionsObject } from './validate.js';
 
 const encoder = new TextEncoder();
 
@@ -89,14 +91,24 @@ function encodeWtf8(text: string): Uint8Array {
   return Uint8Array.from(parts);
 }
 
-function editDistanceCall(a: readonly string[], b: readonly string[]): Call<void, Int32Array> {
+function editDistanceCall(
+  a: readonly string[],
+  b: readonly string[],
+  options?: DeviceChoice,
+): Call<unknown, Int32Array> {
+  const { device } = optionsObject(options, 'options', ['device']);
   const packedA = packStrings(a, 'a');
   const packedB = packStrings(b, 'b');
   if (a.length !== b.length) throw invalid('SHAPE_MISMATCH', 'b', `${a.length} strings, as many as a`, b);
+  const gpu = goesToGpu(device, () => work.editDistance(packedA.offsets, packedB.offsets));
   const distances = new Int32Array(a.length);
   return {
-    start: (native, off) =>
-      native.editDistance(packedA.bytes, packedA.offsets, packedB.bytes, packedB.offsets, distances, off),
+    start: (native, off) => {
+      const texts = [packedA.bytes, packedA.offsets, packedB.bytes, packedB.offsets] as const;
+      return gpu
+        ? native.cudaEditDistance(0, ...texts, distances, off)
+        : native.editDistance(...texts, distances, off);
+    },
     finish: () => distances,
     release: () => {
       packedA.release();
@@ -121,14 +133,19 @@ export function editDistance(a: string, b: string): number {
  * {@link editDistance} of each pair `a[i]`, `b[i]`, in parallel over the pairs.
  * @throws PerceptionError INVALID_ARGUMENT, SHAPE_MISMATCH, TOO_LARGE
  */
-export function editDistanceBatch(a: readonly string[], b: readonly string[]): Int32Array {
-  return runSync(editDistanceCall(a, b));
+export function editDistanceBatch(
+  a: readonly string[],
+  b: readonly string[],
+  options?: DeviceChoice,
+): Int32Array {
+  return runSync(editDistanceCall(a, b, options));
 }
 
 /** {@link editDistanceBatch} off this thread. */
 export async function editDistanceBatchAsync(
   a: readonly string[],
   b: readonly string[],
+  options?: DeviceChoice,
 ): Promise<Int32Array> {
-  return runAsync(editDistanceCall(a, b));
+  return runAsync(editDistanceCall(a, b, options));
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/advantage/formula.h"
 #include "core/base/ragged.h"
 #include "core/base/thread_pool.h"
 
@@ -15,72 +16,22 @@ namespace {
 // Rewards a chunk of parallel_for should hold at least: some tens of microseconds.
 constexpr int64_t kRewardsPerChunk = 16384;
 
-struct Moments {
-  int64_t scored = 0;
-  double sum = 0, mean = 0, std = 0;  // NaN where there are none, std where there are too few
-  bool all_equal = true;
-};
-
-// Over the rewards that are not NaN, in index order and in two passes.
-Moments moments_of(std::span<const float> rewards, int ddof) {
-  Moments moments;
-  float first = 0;
-  for (const float reward : rewards) {
-    if (std::isnan(reward)) continue;
-    if (moments.scored++ == 0) first = reward;
-    moments.all_equal &= reward == first;
-    moments.sum += reward;
-  }
-  moments.mean = moments.sum / static_cast<double>(moments.scored);
-  if (moments.scored <= ddof) {
-    moments.std = std::numeric_limits<double>::quiet_NaN();
-    return moments;
-  }
-  double squares = 0;
-  for (const float reward : rewards) {
-    if (std::isnan(reward)) continue;
-    const double deviation = reward - moments.mean;
-    squares += deviation * deviation;
-  }
-  moments.std = std::sqrt(squares / static_cast<double>(moments.scored - ddof));
-  return moments;
-}
-
 // One group. `batch_std` is used with scale batch alone.
 void advantages_of_group(std::span<const float> rewards, const AdvantageOptions& options, double batch_std,
                          std::span<float> advantages, float& mean, float& std) {
-  const Moments group = moments_of(rewards, options.ddof);
-  // Equality decides, not a small std: rounding may leave a group of equal rewards with std > 0.
-  const bool flat = group.all_equal && group.scored > 0;
+  const Moments group = advantages_in_order(rewards.data(), static_cast<int32_t>(rewards.size()), options,
+                                            batch_std, advantages.data());
   mean = static_cast<float>(group.mean);
-  std = flat ? 0.0f : static_cast<float>(group.std);
-
-  double divisor = 1;
-  if (options.scale == AdvantageScale::kGroup) divisor = group.std + options.epsilon;
-  if (options.scale == AdvantageScale::kBatch) divisor = batch_std + options.epsilon;
-  if (group.all_equal || std::isnan(divisor)) {
-    std::fill(advantages.begin(), advantages.end(), 0.0f);
-    return;
-  }
-  for (size_t i = 0; i < rewards.size(); ++i) {
-    const double reward = rewards[i];
-    if (std::isnan(reward)) {
-      advantages[i] = 0;
-      continue;
-    }
-    const double baseline = options.baseline == AdvantageBaseline::kLeaveOneOut
-                                ? (group.sum - reward) / static_cast<double>(group.scored - 1)
-                                : group.mean;
-    const double advantage = (reward - baseline) / divisor;
-    advantages[i] = static_cast<float>(std::clamp(advantage, options.clip_low, options.clip_high));
-  }
+  std = static_cast<float>(group.true_std());
 }
 
 void advantages_of_groups(std::span<const float> rewards, std::span<const int32_t> offsets,
                           const AdvantageOptions& options, std::span<float> advantages, std::span<float> mean,
                           std::span<float> std) {
   const double batch_std =
-      options.scale == AdvantageScale::kBatch ? moments_of(rewards, options.ddof).std : 0;
+      options.scale == AdvantageScale::kBatch
+          ? moments_of(rewards.data(), static_cast<int32_t>(rewards.size()), options.ddof).std
+          : 0;
   const int64_t groups = static_cast<int64_t>(mean.size());
   const int64_t grain = std::max<int64_t>(
       1, groups * kRewardsPerChunk / std::max<int64_t>(1, static_cast<int64_t>(rewards.size())));

@@ -23,10 +23,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Costs a chunk of parallel_for should hold at least: some hundreds of microseconds.
 constexpr int64_t kCostsPerChunk = 16384;
 
-// Beyond this the sums of the duals could overflow: such problems are solved scaled by a power of two.
-constexpr double kLargeCost = 0x1p900;
-constexpr double kLargeCostScale = 0x1p-200;
-
 // --- Reading the costs. ---
 
 // The problem as it is solved: minimize, rows <= cols, row-major.

@@ -10,6 +10,10 @@
 
 namespace perception {
 
+// Beyond this the sums of the duals could overflow: such problems are solved scaled by a power of two.
+constexpr double kLargeCost = 0x1p900;
+constexpr double kLargeCostScale = 0x1p-200;
+
 // Scratch memory of one solver, kept between problems so that a batch allocates nothing per problem.
 struct AssignmentWorkspace {
   std::vector<double> cost, row_dual, column_dual, shortest, scanned_dual, scanned_shortest, block_least;

@@ -56,8 +56,6 @@ class TensorScorer {
 
   static Corners<float> corners(const float* box) { return to_corners(box, BoxFormat::kXyxy); }
 
-  static bool inverted(const Corners<float>& box) { return box.x2 < box.x1 || box.y2 < box.y1; }
-
   bool score_grounding(const float* predicted, size_t predictions, const float* truth, size_t objects,
                        TermValues& values) const {
     if (predictions == 0 || objects == 0) return true;

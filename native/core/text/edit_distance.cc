@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/thread_pool.h"
+#include "core/text/bit_parallel.h"
 #include "core/text/utf8.h"
 
 namespace perception {
@@ -19,47 +20,44 @@ void grow(std::vector<T>& values, size_t size) {
   if (values.size() < size) values.resize(size);
 }
 
-// 64 rows of one column of the distance matrix as differences to the row above: +1 in `plus`, -1
-// in `minus`.
-struct Block {
-  uint64_t plus = ~uint64_t{0};
-  uint64_t minus = 0;
-
-  // Moves to the next column. `carry_*` is the difference to the column before at the row above
-  // the block, on return at its last row.
-  void step(uint64_t match, uint64_t& carry_plus, uint64_t& carry_minus) {
-    const uint64_t vertical = match | minus;
-    match |= carry_minus;
-    const uint64_t diagonal = (((match & plus) + plus) ^ plus) | match;
-    uint64_t right_plus = minus | ~(diagonal | plus);
-    uint64_t right_minus = plus & diagonal;
-    const uint64_t out_plus = right_plus >> 63, out_minus = right_minus >> 63;
-    right_plus = right_plus << 1 | carry_plus;
-    right_minus = right_minus << 1 | carry_minus;
-    plus = right_minus | ~(vertical | right_plus);
-    minus = right_plus & vertical;
-    carry_plus = out_plus;
-    carry_minus = out_minus;
-  }
-
-  // Sum of the differences of the first `rows` rows.
-  int64_t sum(size_t rows) const {
-    const uint64_t valid = rows >= kWord ? ~uint64_t{0} : (uint64_t{1} << rows) - 1;
-    return std::popcount(plus & valid) - std::popcount(minus & valid);
-  }
-};
+// Sum of the differences of a block's first `rows` rows.
+int64_t sum_of_rows(const DistanceBlock& block, size_t rows) {
+  const uint64_t valid = rows >= kWord ? ~uint64_t{0} : (uint64_t{1} << rows) - 1;
+  return std::popcount(block.plus & valid) - std::popcount(block.minus & valid);
+}
 
 }  // namespace
 
-// All memory of a call, before any state changes: running out of it leaves the object usable.
-void EditDistance::allocate(std::u32string_view pattern, size_t text_size) {
+void PatternAlphabet::reserve(std::u32string_view pattern) {
   for (char32_t code_point : pattern) {
-    uint32_t& start = page_start_[std::min<size_t>(code_point / kPageSize, kPages - 1)];
+    uint32_t& start = page_start_[page_of(code_point)];
     if (start != 0) continue;
-    const size_t end = ids_.size();
-    ids_.resize(end + kPageSize);
+    const size_t end = numbers_.size();
+    numbers_.resize(end + kPageSize);
     start = static_cast<uint32_t>(end);
   }
+}
+
+void PatternAlphabet::clear(std::u32string_view pattern) {
+  for (char32_t code_point : pattern) numbers_[place_of(code_point)] = 0;
+  size_ = 0;
+}
+
+void reduce_pair(std::u32string_view& pattern, std::u32string_view& text) {
+  if (pattern.size() > text.size()) std::swap(pattern, text);
+  const auto prefix = std::mismatch(pattern.begin(), pattern.end(), text.begin()).first;
+  const size_t prefix_size = static_cast<size_t>(prefix - pattern.begin());
+  pattern.remove_prefix(prefix_size);
+  text.remove_prefix(prefix_size);
+  const auto suffix = std::mismatch(pattern.rbegin(), pattern.rend(), text.rbegin()).first;
+  const size_t suffix_size = static_cast<size_t>(suffix - pattern.rbegin());
+  pattern.remove_suffix(suffix_size);
+  text.remove_suffix(suffix_size);
+}
+
+// All memory of a call, before any state changes: running out of it leaves the object usable.
+void EditDistance::allocate(std::u32string_view pattern, size_t text_size) {
+  alphabet_.reserve(pattern);
   grow(pattern_ids_, pattern.size());
   if (pattern.size() <= kWord) {
     grow(masks_, kWord + 1);
@@ -70,29 +68,15 @@ void EditDistance::allocate(std::u32string_view pattern, size_t text_size) {
   grow(masks_, (std::min<size_t>(pattern.size(), 0x110000) + 1) * kStrip);
 }
 
-uint32_t& EditDistance::id_of(char32_t code_point) {
-  const size_t page = std::min<size_t>(code_point / kPageSize, kPages - 1);
-  return ids_[page_start_[page] + code_point % kPageSize];
-}
-
-void EditDistance::number_pattern(std::u32string_view pattern) {
-  uint32_t used = 0;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    uint32_t& id = id_of(pattern[i]);
-    if (id == 0) id = ++used;
-    pattern_ids_[i] = id;
-  }
-}
-
 int64_t EditDistance::one_word(std::u32string_view pattern, std::u32string_view text) {
   for (size_t i = 0; i < pattern.size(); ++i) masks_[pattern_ids_[i]] |= uint64_t{1} << i;
-  Block block;
+  DistanceBlock block;
   for (char32_t code_point : text) {
     uint64_t carry_plus = 1, carry_minus = 0;  // the first row of the matrix is 0, 1, 2, ...
-    block.step(masks_[id_of(code_point)], carry_plus, carry_minus);
+    block.step(masks_[alphabet_[code_point]], carry_plus, carry_minus);
   }
   for (size_t i = 0; i < pattern.size(); ++i) masks_[pattern_ids_[i]] = 0;
-  return block.sum(pattern.size());
+  return sum_of_rows(block, pattern.size());
 }
 
 // Rows [begin, end) of the pattern against the whole text; carries_ holds the row above and then
@@ -105,7 +89,7 @@ int64_t EditDistance::strip(size_t begin, size_t end, size_t text_size) {
   const uint64_t* masks = masks_.data();
   const uint32_t* ids = text_ids_.data();
   uint8_t* carries = carries_.data();
-  Block column[kBlocks];
+  DistanceBlock column[kBlocks];
   for (size_t j = 0; j < text_size; ++j) {
     const uint64_t* match = masks + size_t{ids[j]} * kBlocks;
     uint64_t carry_plus = carries[j] & 1u, carry_minus = carries[j] >> 1;
@@ -113,13 +97,13 @@ int64_t EditDistance::strip(size_t begin, size_t end, size_t text_size) {
     carries[j] = static_cast<uint8_t>(carry_plus | carry_minus << 1);
   }
   int64_t sum = 0;
-  for (int k = 0; k < kBlocks; ++k) sum += column[k].sum(end - begin - k * kWord);
+  for (int k = 0; k < kBlocks; ++k) sum += sum_of_rows(column[k], end - begin - k * kWord);
   for (size_t i = begin; i < end; ++i) masks_[size_t{pattern_ids_[i]} * kBlocks + (i - begin) / kWord] = 0;
   return sum;
 }
 
 int64_t EditDistance::blocks(std::u32string_view pattern, std::u32string_view text) {
-  for (size_t j = 0; j < text.size(); ++j) text_ids_[j] = id_of(text[j]);
+  for (size_t j = 0; j < text.size(); ++j) text_ids_[j] = alphabet_[text[j]];
   std::fill_n(carries_.begin(), text.size(), uint8_t{1});
   static_assert(kStrip == 4, "the cases below");
   int64_t sum = 0;
@@ -145,34 +129,30 @@ int64_t EditDistance::blocks(std::u32string_view pattern, std::u32string_view te
 
 int64_t EditDistance::operator()(std::u32string_view a, std::u32string_view b) {
   std::u32string_view pattern = a, text = b;
-  if (pattern.size() > text.size()) std::swap(pattern, text);
-
-  const auto prefix = std::mismatch(pattern.begin(), pattern.end(), text.begin()).first;
-  const size_t prefix_size = static_cast<size_t>(prefix - pattern.begin());
-  pattern.remove_prefix(prefix_size);
-  text.remove_prefix(prefix_size);
-  const auto suffix = std::mismatch(pattern.rbegin(), pattern.rend(), text.rbegin()).first;
-  const size_t suffix_size = static_cast<size_t>(suffix - pattern.rbegin());
-  pattern.remove_suffix(suffix_size);
-  text.remove_suffix(suffix_size);
+  reduce_pair(pattern, text);
   if (pattern.empty()) return static_cast<int64_t>(text.size());
 
   allocate(pattern, text.size());
-  number_pattern(pattern);
+  for (size_t i = 0; i < pattern.size(); ++i) pattern_ids_[i] = alphabet_.add(pattern[i]);
   // The first row ends with the text's length; from there down the last column's differences.
   const int64_t distance = static_cast<int64_t>(text.size()) +
                            (pattern.size() <= kWord ? one_word(pattern, text) : blocks(pattern, text));
-  for (char32_t code_point : pattern) id_of(code_point) = 0;
+  alphabet_.clear(pattern);
   return distance;
 }
 
-Status edit_distance_batch(const PackedStrings& a, const PackedStrings& b, std::span<int32_t> distances) {
+Status check_string_pairs(const PackedStrings& a, const PackedStrings& b) {
   PERCEPTION_RETURN_IF_ERROR(validate_offsets(a.offsets, a.bytes.size(), "a.offsets"));
   PERCEPTION_RETURN_IF_ERROR(validate_offsets(b.offsets, b.bytes.size(), "b.offsets"));
   if (b.size() != a.size()) {
     return {Code::kShapeMismatch, "b: expected " + std::to_string(a.size()) +
                                       " strings (as many as a), received " + std::to_string(b.size())};
   }
+  return {};
+}
+
+Status edit_distance_batch(const PackedStrings& a, const PackedStrings& b, std::span<int32_t> distances) {
+  PERCEPTION_RETURN_IF_ERROR(check_string_pairs(a, b));
   PERCEPTION_RETURN_IF_ERROR(check_length(distances.size(), a.size(), "distances"));
   const int64_t count = static_cast<int64_t>(a.size());
   if (count == 0) return {};
