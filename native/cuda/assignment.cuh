@@ -212,15 +212,20 @@ PERCEPTION_DEVICE bool solve_assignment(Lanes& lanes, int rows, int cols, const 
 
 // --- A batch. ---
 
-// How a problem is solved. The first path of the table that takes it is its own.
+// How a problem is solved. The first path of the table that takes it is its own; the last takes everything.
 struct AssignmentPath {
   int lanes;             // of its group
   int columns_per_lane;  // 0: any number, and all of the state is in a workspace
   bool staged;           // the costs are copied to shared memory
 };
+#ifdef PERCEPTION_ASSIGNMENT_PATHS
+// A benchmark's, from a header that it gives to nvcc -include.
+constexpr AssignmentPath kAssignmentPaths[] = {PERCEPTION_ASSIGNMENT_PATHS};
+#else
 constexpr AssignmentPath kAssignmentPaths[] = {
     {32, 1, true}, {32, 4, true}, {128, 4, true}, {256, 4, true}, {256, 4, false}, {512, 0, false},
 };
+#endif
 constexpr int kAssignmentPathCount = static_cast<int>(std::size(kAssignmentPaths));
 constexpr int kAnyPath = -1;
 
@@ -254,14 +259,13 @@ template <class Lanes, class Lane, class T, class Use>
 PERCEPTION_DEVICE void for_each_cost(Lane lane, const T* values, int rows, int cols, int stride,
                                      bool transposed, const Use& use) {
   int begin = lane.index;
-  // Where nothing is skipped or moved: 16 bytes at once, and several reads before the first use, of which a
-  // warp alone needs more.
+  // Where nothing is skipped or moved: 16 bytes at once, and several reads before the first use.
   struct alignas(16) Wide {
     T of[16 / sizeof(T)];
   };
   constexpr int kPerWide = sizeof(Wide) / sizeof(T);
   if (!transposed && cols == stride && reinterpret_cast<uintptr_t>(values) % sizeof(Wide) == 0) {
-    constexpr int kReads = Lanes::kSize == 32 ? 4 : 2;
+    constexpr int kReads = 4;
     const Wide* const wide_values = reinterpret_cast<const Wide*>(values);
     const int count = rows * cols / kPerWide;
     for (int first = lane.index; first < count; first += kReads * Lanes::kSize) {

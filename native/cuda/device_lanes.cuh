@@ -119,7 +119,16 @@ class DeviceLanes {
     return over_warps(warp::max(values[lane()]), [](T a, T b) { return a < b ? b : a; });
   }
   __device__ __forceinline__ Nearest least(const PerLane<Nearest>& values) {
-    return over_warps(warp::least(values[lane()]), [](Nearest a, Nearest b) { return nearer(a, b); });
+    const Nearest of_warp = warp::least(values[lane()]);
+    if constexpr (kWarps <= 4) {
+      return over_warps(of_warp, [](Nearest a, Nearest b) { return nearer(a, b); });
+    } else {
+      // The lanes of each warp, instead of one lane after the other's values; some look at the same one.
+      Nearest* const scratch = warp_scratch<Nearest>();
+      if (warp::lane_index() == 0) scratch[threadIdx.x / 32] = of_warp;
+      __syncthreads();
+      return warp::least(scratch[warp::lane_index() % kWarps]);
+    }
   }
   __device__ __forceinline__ int32_t sum(const PerLane<int32_t>& values) {
     return over_warps(warp::sum(values[lane()]), [](int32_t a, int32_t b) { return a + b; });
