@@ -4,7 +4,14 @@ import { buildWithGyp, has, jobs, root, run, runPackage } from './lib.mjs';
 run(process.execPath, [`${root}scripts/test-core.mjs`]);
 if (has('cmake')) {
   run('cmake', ['--preset', 'emulated']);
-  run('cmake', ['--build', 'build/emulated', '--parallel', String(jobs)]);
+  run('cmake', [
+    '--build',
+    'build/emulated',
+    '--parallel',
+    String(jobs),
+    '--target',
+    'perception_r1_emulated',
+  ]);
 } else {
   console.log('Tests of the CUDA backend: NOT RUN, since CMake was not found; it builds the emulated GPU.');
 }
