@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 #include "core/base/status.h"
 #include "cuda/advantages.cuh"

@@ -260,8 +260,7 @@ struct GroupTiles {
   }
 };
 
-// --- The standard deviation of a whole batch: partial sums of chunks of it, in two passes as for a group.
-// ---
+// --- The standard deviation of a whole batch: sums of chunks, in two passes as for a group. ---
 
 constexpr int32_t kRewardsPerChunk = 16384;
 

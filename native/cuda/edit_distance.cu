@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <string>
 
 #include "core/base/status.h"
 #include "cuda/edit_distance.cuh"
@@ -12,7 +14,9 @@ namespace perception::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr size_t kWarpsOfBlock = 4;
+constexpr size_t kWarpsOfBlock = 4;  // of launch()
+// Steps of the wavefront are counted in 32 bits: this, and the words of a strip.
+constexpr int64_t kLongestText = std::numeric_limits<int32_t>::max() - 1024;
 // Enough to hide each other's latencies.
 constexpr int64_t kWarpsPerMultiprocessor = 16;
 // For all warps, whatever the batch; but one warp gets what it needs.
@@ -44,6 +48,9 @@ Status launch_distances(int32_t device, const TextPairs& pairs, int32_t* distanc
 
 int32_t edit_distance(int32_t device, const TextPairs* pairs, int32_t* distances) {
   return reported([&]() -> Status {
+    if (pairs->longest_text > kLongestText)
+      return {Code::kTooLarge, "strings: expected at most " + std::to_string(kLongestText) +
+                                   " code points, received " + std::to_string(pairs->longest_text)};
     return pairs->longest_pattern <= kWarp * kRowsPerWord ? launch_distances<1>(device, *pairs, distances)
                                                           : launch_distances<2>(device, *pairs, distances);
   });

@@ -40,8 +40,7 @@ struct EditDistances {
   static constexpr int32_t width_for(int32_t longest_pattern, int lanes) {
     const int32_t used = std::min(lanes, (words_of(longest_pattern) + kWords - 1) / kWords);
     constexpr int kRound = 16 / kWords;
-    return static_cast<int32_t>(used <= 8 ? used
-                                          : std::min<int64_t>(lanes, (used + kRound - 1) / kRound * kRound));
+    return used <= 8 ? used : std::min(lanes, (used + kRound - 1) / kRound * kRound);
   }
   static constexpr size_t table_bytes(int64_t symbols, int32_t width) {
     return static_cast<size_t>((symbols + 1) * kWords * width) * sizeof(uint64_t);

@@ -34,6 +34,9 @@ std::vector<double> everything(Lanes& lanes) {
                                  double(least.key),
                                  double(lanes.broadcast(number, Lanes::kSize - 1))};
   results.push_back(double(lanes.sum(before)));
+  typename Lanes::template PerLane<int32_t> below = lanes.from_below(number, 50);
+  lanes.each([&](auto lane) { below[lane] *= lane.index + 1; });
+  results.push_back(double(lanes.sum(below)));
   return results;
 }
 
@@ -51,6 +54,7 @@ TEST_CASE("lanes in lockstep compute collectives by their definition") {
   CHECK(results[7] == 93);  // lane 7
   CHECK(results[8] == (7 * 5 + 3) % 8 - 2);
   CHECK(results[9] == 0 + 0 + 1 + 1 + 1 + 2 + 2 + 2);
+  CHECK(results[10] == 50 + 1 * 2 - 2 * 3 + 3 * 4 + 0 * 5 + 5 * 6 + 2 * 7 - 1 * 8);
 }
 
 TEST_CASE("lanes on threads agree with lanes in lockstep") {

@@ -57,12 +57,12 @@ PERCEPTION_PORTABLE Moments moments_of(const Rewards& rewards, int32_t count, in
   return moments;
 }
 
-// x / y to the bit where y's reciprocal is at hand, faster than a GPU divides: Markstein's correction by an
-// exact remainder, twice. y is of the size of 2^-500 to 2^500, so is x if not 0: nothing under- or overflows.
+// x / y to the bit where y's reciprocal, correctly rounded, is at hand; faster than a GPU divides.
+// Markstein's correction by the remainder (1990). y is of the size of 2^-500 to 2^500, so is x if not 0:
+// nothing under- or overflows.
 PERCEPTION_PORTABLE inline double quotient(double x, double y, double reciprocal) {
   const double near = x * reciprocal;
-  const double nearer = std::fma(std::fma(-y, near, x), reciprocal, near);
-  return std::fma(std::fma(-y, nearer, x), reciprocal, nearer);
+  return std::fma(std::fma(-y, near, x), reciprocal, near);
 }
 
 // Divides many numbers by one.
