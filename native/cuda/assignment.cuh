@@ -19,15 +19,6 @@
 
 namespace perception::cuda {
 
-// Calls body(0), ..., body(count - 1), with constants on a GPU: what they index can stay in registers.
-template <int count, class Body>
-PERCEPTION_DEVICE void unrolled(const Body& body) {
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-  for (int i = 0; i < count; ++i) body(i);
-}
-
 // --- The solver. ---
 
 // Rows and columns are numbers of 15 bits in the solver's keys.

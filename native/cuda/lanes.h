@@ -60,4 +60,13 @@ PERCEPTION_PORTABLE inline Nearest nearer(Nearest a, Nearest b) {
   return a.key <= b.key ? a : b;
 }
 
+// Calls body(0), ..., body(count - 1), with constants on a GPU: what they index can stay in registers.
+template <int count, class Body>
+PERCEPTION_DEVICE void unrolled(const Body& body) {
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+  for (int i = 0; i < count; ++i) body(i);
+}
+
 }  // namespace perception::cuda

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/thread_pool.h"
+#include "core/geometry/overlap.h"
 #include "doctest.h"
 
 using namespace perception;
@@ -25,13 +26,13 @@ template <class T>
 T one(IouKind kind, const Corners<T>& a, const Corners<T>& b) {
   switch (kind) {
     case IouKind::kIou:
-      return iou(a, b);
+      return pair_iou(a, b);
     case IouKind::kGiou:
-      return giou(a, b);
+      return pair_giou(a, b);
     case IouKind::kDiou:
-      return diou(a, b);
+      return pair_diou(a, b);
     case IouKind::kCiou:
-      return ciou(a, b);
+      return pair_ciou(a, b);
   }
   return 0;
 }
@@ -106,45 +107,45 @@ TEST_CASE_TEMPLATE("iou: values by hand", T, float, double) {
   const auto near = [](double value) { return doctest::Approx(value).epsilon(1e-6); };
   // 2 x 2 and 2 x 2, overlap 1 x 1, hull 3 x 3, centres (1, 1) apart.
   const Corners<T> a{0, 0, 2, 2}, b{1, 1, 3, 3};
-  CHECK(iou(a, b) == near(1.0 / 7));
-  CHECK(giou(a, b) == near(1.0 / 7 - 2.0 / 9));
-  CHECK(diou(a, b) == near(1.0 / 7 - 2.0 / 18));
-  CHECK(ciou(a, b) == near(1.0 / 7 - 2.0 / 18));  // same aspect ratio
+  CHECK(pair_iou(a, b) == near(1.0 / 7));
+  CHECK(pair_giou(a, b) == near(1.0 / 7 - 2.0 / 9));
+  CHECK(pair_diou(a, b) == near(1.0 / 7 - 2.0 / 18));
+  CHECK(pair_ciou(a, b) == near(1.0 / 7 - 2.0 / 18));  // same aspect ratio
   // Side by side: hull = union.
   const Corners<T> left{0, 0, 1, 1}, right{1, 0, 2, 1};
-  CHECK(iou(left, right) == 0);
-  CHECK(giou(left, right) == 0);
-  CHECK(diou(left, right) == near(-1.0 / 5));
+  CHECK(pair_iou(left, right) == 0);
+  CHECK(pair_giou(left, right) == 0);
+  CHECK(pair_diou(left, right) == near(-1.0 / 5));
   // Apart: hull 4 x 1, union 2.
   const Corners<T> far{3, 0, 4, 1};
-  CHECK(giou(left, far) == near(-0.5));
-  CHECK(diou(left, far) == near(-9.0 / 17));
+  CHECK(pair_giou(left, far) == near(-0.5));
+  CHECK(pair_diou(left, far) == near(-9.0 / 17));
   // One inside the other, other aspect ratio: IoU 1/4, centres (1.5, 0) apart, hull 4 x 1.
   const Corners<T> wide{0, 0, 4, 1};
-  CHECK(iou(wide, left) == near(0.25));
-  CHECK(giou(wide, left) == near(0.25));
-  CHECK(diou(wide, left) == near(0.25 - 2.25 / 17));
+  CHECK(pair_iou(wide, left) == near(0.25));
+  CHECK(pair_giou(wide, left) == near(0.25));
+  CHECK(pair_diou(wide, left) == near(0.25 - 2.25 / 17));
   const double v = 4 / std::pow(std::numbers::pi, 2) * std::pow(std::atan(4.0) - std::atan(1.0), 2);
-  CHECK(ciou(wide, left) == near(0.25 - 2.25 / 17 - v * v / (0.75 + v)));
+  CHECK(pair_ciou(wide, left) == near(0.25 - 2.25 / 17 - v * v / (0.75 + v)));
   // Epsilon goes to the union and to the hull's area.
-  CHECK(iou(a, b, T(0.5)) == near(1 / 7.5));
-  CHECK(giou(a, b, T(0.5)) == near(1 / 7.5 - 2 / 9.5));
+  CHECK(pair_iou(a, b, T(0.5)) == near(1 / 7.5));
+  CHECK(pair_giou(a, b, T(0.5)) == near(1 / 7.5 - 2 / 9.5));
 }
 
 TEST_CASE_TEMPLATE("iou: degenerate boxes give finite numbers", T, float, double) {
   const Corners<T> point{1, 1, 1, 1}, other{2, 3, 2, 3}, box{0, 0, 2, 2}, flat{0, 0, 2, 0}, tall{0, 0, 0, 2},
       inverted{2, 2, 0, 0};
-  CHECK(iou(point, point) == 0);
-  CHECK(giou(point, point) == 0);
-  CHECK(diou(point, point) == 0);
-  CHECK(ciou(point, point) == 0);
-  CHECK(diou(point, other) == -1);
-  CHECK(iou(point, box) == 0);
-  CHECK(iou(inverted, box) == 0);
-  CHECK(iou(inverted, inverted) == 0);
-  CHECK(iou(flat, flat) == 0);
+  CHECK(pair_iou(point, point) == 0);
+  CHECK(pair_giou(point, point) == 0);
+  CHECK(pair_diou(point, point) == 0);
+  CHECK(pair_ciou(point, point) == 0);
+  CHECK(pair_diou(point, other) == -1);
+  CHECK(pair_iou(point, box) == 0);
+  CHECK(pair_iou(inverted, box) == 0);
+  CHECK(pair_iou(inverted, inverted) == 0);
+  CHECK(pair_iou(flat, flat) == 0);
   // Zero height is an angle of pi / 2, zero width one of 0: v = 1.
-  CHECK(ciou(flat, tall) == doctest::Approx(0 - 2.0 / 8 - 0.5));
+  CHECK(pair_ciou(flat, tall) == doctest::Approx(0 - 2.0 / 8 - 0.5));
   for (const IouKind kind : kKinds) {
     const Corners<T> boxes[] = {point, other, box, flat, tall, inverted};
     for (const auto& a : boxes)

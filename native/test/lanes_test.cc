@@ -42,7 +42,7 @@ std::vector<double> everything(Lanes& lanes) {
 
 TEST_CASE("lanes in lockstep compute collectives by their definition") {
   LockstepLanes<8> lanes;
-  // numbers 1 6 3 0 5 2 -1 4... of (5 i + 3) mod 8 - 2
+  // numbers: 1 -2 3 0 5 2 -1 4
   const std::vector<double> results = everything(lanes);
   CHECK(results[0] == -2);
   CHECK(results[1] == 5);

@@ -8,6 +8,7 @@
 
 #include "core/assignment/linear_sum_assignment.h"
 #include "core/geometry/iou.h"
+#include "core/geometry/overlap.h"
 #include "core/reward/score.h"
 #include "core/reward/score_tensors.h"
 #include "doctest.h"
@@ -35,13 +36,13 @@ double overlap_of(IouKind kind, const double* a, const double* b, BoxFormat form
   const Corners<double> p = to_corners(a, format), q = to_corners(b, format);
   switch (kind) {
     case IouKind::kGiou:
-      return giou(p, q);
+      return pair_giou(p, q);
     case IouKind::kDiou:
-      return diou(p, q);
+      return pair_diou(p, q);
     case IouKind::kCiou:
-      return ciou(p, q);
+      return pair_ciou(p, q);
     default:
-      return iou(p, q);
+      return pair_iou(p, q);
   }
 }
 

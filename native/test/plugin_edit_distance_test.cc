@@ -101,7 +101,9 @@ TEST_CASE("plug-in: edit distance of equal, empty, wholly different and endless 
   for (const size_t size : {10, 64, 2048, 4500}) {
     pairs.add(std::u32string(size, U'x'), std::u32string(size, U'x'));
     pairs.add(std::u32string(size, U'x'), std::u32string(size + 100, U'y'));
-    pairs.add(std::u32string(size, U'x'), U"y" + std::u32string(size, U'x') + U"y");
+    std::u32string enclosed(size + 2, U'x');
+    enclosed.front() = enclosed.back() = U'y';
+    pairs.add(std::u32string(size, U'x'), enclosed);
   }
   check(pairs);
   const TextPairs endless = {nullptr, nullptr, nullptr, nullptr, 1, 5, std::numeric_limits<int32_t>::max(),

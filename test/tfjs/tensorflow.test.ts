@@ -4,13 +4,16 @@
  * node_modules, where this project's own has not. tfjs-node brings TensorFlow.js's union package with it.
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import { explainRoute, pairwiseIou } from '../../src/tfjs/index.js';
 import { suite } from './suite.js';
 
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = process.env.PERCEPTION_R1_TFJS_NODE;
 const require = createRequire(folder ? resolve(folder, 'package.json') : import.meta.url);
 
@@ -89,6 +92,25 @@ describe.skipIf(missing)('tensorflow', () => {
       { PERCEPTION_R1_TENSORFLOW: '0' },
     ) as [unknown, unknown];
     expect(route).toEqual({ backend: 'tensorflow', route: 'neutral', reason: 'PERCEPTION_R1_TENSORFLOW=0' });
+    expect(values).toEqual([1]);
+  });
+
+  const emulated = `${root}build/emulated/native/test/perception_r1_emulated.so`;
+  test('without a GPU the ops have no GPU kernels, and why is told', () => {
+    const line = 'console.log(JSON.stringify(explainRoute().gpuReason));';
+    expect(inChild([line], { PERCEPTION_R1_CUDA: '0' })).toBe('PERCEPTION_R1_CUDA=0');
+  });
+
+  test.runIf(existsSync(emulated))('with one they have; what is on the host is computed there', () => {
+    const [route, values] = inChild(
+      [
+        'const boxes = [[0, 0, 2, 2]];',
+        'console.log(JSON.stringify([explainRoute(), [...pairwiseIou(boxes, boxes).dataSync()]]));',
+      ],
+      { PERCEPTION_R1_CUDA: emulated },
+    ) as [unknown, unknown];
+    expect(route).toMatchObject({ route: 'tensorflow' });
+    expect(route).not.toHaveProperty('gpuReason');
     expect(values).toEqual([1]);
   });
 

@@ -102,35 +102,6 @@ int64_t rows_per_chunk(size_t cols) {
 
 }  // namespace
 
-template <class T>
-T iou(const Corners<T>& a, const Corners<T>& b, T epsilon) {
-  return pair_iou(a, b, epsilon);
-}
-
-template <class T>
-T giou(const Corners<T>& a, const Corners<T>& b, T epsilon) {
-  return pair_giou(a, b, epsilon);
-}
-
-template <class T>
-T diou(const Corners<T>& a, const Corners<T>& b) {
-  return pair_diou(a, b);
-}
-
-template <class T>
-T ciou(const Corners<T>& a, const Corners<T>& b) {
-  return pair_ciou(a, b);
-}
-
-template float iou(const Corners<float>&, const Corners<float>&, float);
-template double iou(const Corners<double>&, const Corners<double>&, double);
-template float giou(const Corners<float>&, const Corners<float>&, float);
-template double giou(const Corners<double>&, const Corners<double>&, double);
-template float diou(const Corners<float>&, const Corners<float>&);
-template double diou(const Corners<double>&, const Corners<double>&);
-template float ciou(const Corners<float>&, const Corners<float>&);
-template double ciou(const Corners<double>&, const Corners<double>&);
-
 Status pairwise_iou(std::span<const float> a, std::span<const float> b, IouKind kind, BoxFormat format,
                     std::span<float> out) {
   PERCEPTION_RETURN_IF_ERROR(check_pairwise(a, b, 4, "box", out.size()));

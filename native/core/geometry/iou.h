@@ -1,4 +1,4 @@
-// The IoU family: the formula for one pair (used by the rewards) and the batched kernels over arrays.
+// The IoU family: the batched kernels over arrays. The formula for one pair is in overlap.h.
 //
 //   IoU   intersection / union                                            Everingham et al. 2010
 //   GIoU  IoU - (hull - union) / hull                                     Rezatofighi et al. 2019
@@ -20,16 +20,6 @@ namespace perception {
 
 enum class IouKind : uint8_t { kIou, kGiou, kDiou, kCiou };
 enum class PointMetric : uint8_t { kL2, kL1 };
-
-// One pair; `epsilon` is added to the union (IoU) and to the hull's area (GIoU) as some released rewards do.
-template <class T>
-T iou(const Corners<T>& a, const Corners<T>& b, T epsilon = T(0));
-template <class T>
-T giou(const Corners<T>& a, const Corners<T>& b, T epsilon = T(0));
-template <class T>
-T diou(const Corners<T>& a, const Corners<T>& b);
-template <class T>
-T ciou(const Corners<T>& a, const Corners<T>& b);
 
 // a: [n, 4], b: [m, 4], out: [n, m] row-major. Boxes must be finite (kInvalidValue names the first that is
 // not).
