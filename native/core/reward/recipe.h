@@ -42,7 +42,7 @@ struct WeightedTerm {
   double weight = 0;  // 0 = reported but not summed
 };
 
-// A recipe's terms, each at most once. Held in place, so that a recipe can be handed to another device as it is.
+// The terms of a recipe, each at most once. Held in place, so that a recipe can be handed to another device.
 class WeightedTerms {
  public:
   WeightedTerms() = default;
