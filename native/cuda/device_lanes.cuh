@@ -14,16 +14,19 @@ constexpr unsigned kAll = 0xffffffffu;
 
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x % 32); }
 
+// For GPUs without instructions for it.
+template <class T, class Combine>
+__device__ __forceinline__ T by_shuffles(T value, Combine combine) {
+  for (int half = 16; half > 0; half /= 2) value = combine(value, __shfl_xor_sync(kAll, value, half));
+  return value;
+}
+
 template <class T>
 __device__ __forceinline__ T min(T value) {
 #if __CUDA_ARCH__ >= 800
   return __reduce_min_sync(kAll, value);
 #else
-  for (int half = 16; half > 0; half /= 2) {
-    const T other = __shfl_xor_sync(kAll, value, half);
-    value = other < value ? other : value;
-  }
-  return value;
+  return by_shuffles(value, [](T a, T b) { return b < a ? b : a; });
 #endif
 }
 
@@ -32,11 +35,7 @@ __device__ __forceinline__ T max(T value) {
 #if __CUDA_ARCH__ >= 800
   return __reduce_max_sync(kAll, value);
 #else
-  for (int half = 16; half > 0; half /= 2) {
-    const T other = __shfl_xor_sync(kAll, value, half);
-    value = value < other ? other : value;
-  }
-  return value;
+  return by_shuffles(value, [](T a, T b) { return a < b ? b : a; });
 #endif
 }
 
@@ -84,19 +83,8 @@ class DeviceLanes {
 
  public:
   static constexpr int kSize = size;
-  struct Lane {
-    int index;
-  };
   template <class T>
-  class PerLane {
-   public:
-    using Value = T;
-    __device__ __forceinline__ T& operator[](Lane) { return value_; }
-    __device__ __forceinline__ const T& operator[](Lane) const { return value_; }
-
-   private:
-    T value_;
-  };
+  using PerLane = OwnValue<T>;
 
   template <class Body>
   __device__ __forceinline__ void each(const Body& body) {

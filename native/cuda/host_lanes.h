@@ -94,9 +94,6 @@ template <int size>
 class LockstepLanes : public host::Collectives<LockstepLanes<size>> {
  public:
   static constexpr int kSize = size;
-  struct Lane {
-    int index;
-  };
   template <class T>
   class PerLane {
    public:
@@ -185,20 +182,8 @@ template <int size>
 class ThreadLanes : public host::Collectives<ThreadLanes<size>> {
  public:
   static constexpr int kSize = size;
-  struct Lane {
-    int index;
-  };
   template <class T>
-  class PerLane {
-   public:
-    using Value = T;
-    T& operator[](Lane) { return value_; }
-    const T& operator[](Lane) const { return value_; }
-
-   private:
-    friend class ThreadLanes;
-    T value_;
-  };
+  using PerLane = OwnValue<T>;
 
   ThreadLanes(Team<size>& team, int index) : team_(team), index_(index) {}
 
@@ -212,7 +197,7 @@ class ThreadLanes : public host::Collectives<ThreadLanes<size>> {
   friend class host::Collectives<ThreadLanes>;
   template <class T>
   std::array<T, size> all(const PerLane<T>& values) {
-    return team_.exchange(index_, values.value_);
+    return team_.exchange(index_, values[Lane{index_}]);
   }
 
   Team<size>& team_;

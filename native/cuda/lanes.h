@@ -49,6 +49,22 @@
 
 namespace perception::cuda {
 
+struct Lane {
+  int index;
+};
+
+// The PerLane<T> of lanes that run on a thread each, which holds its own value alone.
+template <class T>
+class OwnValue {
+ public:
+  using Value = T;
+  PERCEPTION_PORTABLE T& operator[](Lane) { return value_; }
+  PERCEPTION_PORTABLE const T& operator[](Lane) const { return value_; }
+
+ private:
+  T value_;
+};
+
 // A distance, and what decides between equal ones. Distances are numbers or +infinity; -0 equals 0.
 struct Nearest {
   double distance;

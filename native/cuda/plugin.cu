@@ -10,6 +10,15 @@ Plugin make_plugin() {
   plugin.version = kPluginVersion;
   plugin.size = sizeof(Plugin);
   add_runtime(plugin);
+  plugin.allocate = [](int32_t device, uint64_t bytes, void** memory) {
+    return reported([&] { return allocate(device, bytes, memory); });
+  };
+  plugin.release = [](int32_t device, void* memory) {
+    return reported([&] { return release(device, memory); });
+  };
+  plugin.fill = [](int32_t device, void* memory, int32_t byte, uint64_t bytes) {
+    return reported([&] { return fill(device, memory, byte, bytes); });
+  };
   add_pairwise(plugin);
   add_iou_gradient(plugin);
   add_assignment(plugin);

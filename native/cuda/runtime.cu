@@ -149,19 +149,6 @@ const char* last_error() { return failure.c_str(); }
 
 // ---- memory
 
-Status allocate(int32_t number, uint64_t bytes, void** memory) {
-  Device* device;
-  PERCEPTION_RETURN_IF_ERROR(find(number, device));
-  return check(cudaMallocAsync(memory, std::max<uint64_t>(bytes, 1), device->stream));
-}
-
-Status release(int32_t number, void* memory) {
-  if (!memory) return {};
-  Device* device;
-  PERCEPTION_RETURN_IF_ERROR(find(number, device));
-  return check(cudaFreeAsync(memory, device->stream));
-}
-
 int32_t upload(int32_t number, void* to, const void* from, uint64_t bytes) {
   return reported([&]() -> Status {
     Device* device;
@@ -268,17 +255,20 @@ Status use_device(int32_t number, Stream& stream) {
 size_t shared_memory_limit(int32_t device) { return devices()[static_cast<size_t>(device)]->shared_limit; }
 int multiprocessors(int32_t device) { return devices()[static_cast<size_t>(device)]->multiprocessors; }
 
-Status Workspace::allocate_memory(int32_t device, size_t bytes, void** memory) {
-  return cuda::allocate(device, bytes, memory);
+Status allocate(int32_t number, uint64_t bytes, void** memory) {
+  Device* device;
+  PERCEPTION_RETURN_IF_ERROR(find(number, device));
+  return check(cudaMallocAsync(memory, std::max<uint64_t>(bytes, 1), device->stream));
 }
 
-void Workspace::release_memory(int32_t device, void* memory) {
-  // What fails here has failed before, and was told then.
-  const Status ignored = cuda::release(device, memory);
-  (void)ignored;
+Status release(int32_t number, void* memory) {
+  if (!memory) return {};
+  Device* device;
+  PERCEPTION_RETURN_IF_ERROR(find(number, device));
+  return check(cudaFreeAsync(memory, device->stream));
 }
 
-Status fill(int32_t number, void* memory, int byte, size_t bytes) {
+Status fill(int32_t number, void* memory, int32_t byte, uint64_t bytes) {
   Device* device;
   PERCEPTION_RETURN_IF_ERROR(find(number, device));
   return check(cudaMemsetAsync(memory, byte, bytes, device->stream));
@@ -296,15 +286,6 @@ void add_runtime(Plugin& plugin) {
   plugin.device_properties = device_properties;
   plugin.device_of = device_of;
   plugin.synchronize = synchronize;
-  plugin.allocate = [](int32_t device, uint64_t bytes, void** memory) {
-    return reported([&] { return allocate(device, bytes, memory); });
-  };
-  plugin.release = [](int32_t device, void* memory) {
-    return reported([&] { return release(device, memory); });
-  };
-  plugin.fill = [](int32_t device, void* memory, int32_t byte, uint64_t bytes) {
-    return reported([&] { return fill(device, memory, byte, bytes); });
-  };
   plugin.upload = upload;
   plugin.download = download;
   plugin.copy = copy;

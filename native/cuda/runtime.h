@@ -31,30 +31,35 @@ Status use_device(int32_t device, Stream& stream);
 size_t shared_memory_limit(int32_t device);
 int multiprocessors(int32_t device);
 
-// Memory that is freed, in the stream's order, when it goes out of scope.
+// Memory in the stream's order, not initialised; release takes null too.
+Status allocate(int32_t device, uint64_t bytes, void** memory);
+Status release(int32_t device, void* memory);
+// Fills it with one byte's value.
+Status fill(int32_t device, void* memory, int32_t byte, uint64_t bytes);
+
+// Memory that is released when it goes out of scope.
 class Workspace {
  public:
   explicit Workspace(int32_t device) : device_(device) {}
-  ~Workspace() { release_memory(device_, memory_); }
+  ~Workspace() {
+    // What fails here has failed before, and was told then.
+    const Status ignored = release(device_, memory_);
+    (void)ignored;
+  }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  // Not initialised. Once per workspace.
-  Status allocate(size_t bytes) { return allocate_memory(device_, bytes, &memory_); }
+  // Once per workspace.
+  Status allocate(size_t bytes) { return cuda::allocate(device_, bytes, &memory_); }
   template <class T>
   T* as() const {
     return static_cast<T*>(memory_);
   }
 
  private:
-  static Status allocate_memory(int32_t device, size_t bytes, void** memory);
-  static void release_memory(int32_t device, void* memory);
   int32_t device_;
   void* memory_ = nullptr;
 };
-
-// Fills with one byte's value, in the stream's order.
-Status fill(int32_t device, void* memory, int byte, size_t bytes);
 
 // The runtime's part of the plug-in's table (plugin.h).
 void add_runtime(Plugin& plugin);

@@ -54,6 +54,18 @@ Status find(int32_t device) {
   return {};
 }
 
+Status move(int32_t device, void* to, const void* from, uint64_t bytes) {
+  PERCEPTION_RETURN_IF_ERROR(find(device));
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  return {};
+}
+
+}  // namespace
+
+Status use_device(int32_t device, Stream&) { return find(device); }
+size_t shared_memory_limit(int32_t) { return 227 * 1024; }
+int multiprocessors(int32_t) { return 4; }
+
 Status allocate(int32_t device, uint64_t bytes, void** result) {
   PERCEPTION_RETURN_IF_ERROR(find(device));
   Memory& memory = memory_of_all();
@@ -85,28 +97,7 @@ Status release(int32_t device, void* address) {
   return {};
 }
 
-Status move(int32_t device, void* to, const void* from, uint64_t bytes) {
-  PERCEPTION_RETURN_IF_ERROR(find(device));
-  if (bytes > 0) std::memcpy(to, from, bytes);
-  return {};
-}
-
-}  // namespace
-
-Status use_device(int32_t device, Stream&) { return find(device); }
-size_t shared_memory_limit(int32_t) { return 227 * 1024; }
-int multiprocessors(int32_t) { return 4; }
-
-Status Workspace::allocate_memory(int32_t device, size_t bytes, void** memory) {
-  return cuda::allocate(device, bytes, memory);
-}
-
-void Workspace::release_memory(int32_t device, void* memory) {
-  const Status ignored = cuda::release(device, memory);
-  (void)ignored;
-}
-
-Status fill(int32_t device, void* memory, int byte, size_t bytes) {
+Status fill(int32_t device, void* memory, int32_t byte, uint64_t bytes) {
   PERCEPTION_RETURN_IF_ERROR(find(device));
   if (bytes > 0) std::memset(memory, byte, bytes);
   return {};
@@ -149,15 +140,6 @@ void add_runtime(Plugin& plugin) {
     });
   };
   plugin.synchronize = [](int32_t device, bool) { return report(find(device)); };
-  plugin.allocate = [](int32_t device, uint64_t bytes, void** memory) {
-    return reported([&] { return allocate(device, bytes, memory); });
-  };
-  plugin.release = [](int32_t device, void* memory) {
-    return reported([&] { return release(device, memory); });
-  };
-  plugin.fill = [](int32_t device, void* memory, int32_t byte, uint64_t bytes) {
-    return reported([&] { return fill(device, memory, byte, bytes); });
-  };
   const auto mover = [](int32_t device, void* to, const void* from, uint64_t bytes) {
     return reported([&] { return move(device, to, from, bytes); });
   };

@@ -111,15 +111,20 @@ export function nativeGroups(options: AdvantageGroups, length: number): NativeGr
   return { byId: false, groups: Int32Array.from({ length: count + 1 }, (_, i) => i * size), count };
 }
 
-const optionNames = [
-  'groupSize',
-  'groupOffsets',
-  'groupIds',
+/** @internal Names of the options of a formula. */
+export const formulaOptions = [
   'scale',
   'baseline',
   'epsilon',
   'ddof',
   'clip',
+] as const satisfies readonly (keyof AdvantageFormula)[];
+
+const optionNames = [
+  'groupSize',
+  'groupOffsets',
+  'groupIds',
+  ...formulaOptions,
 ] as const satisfies readonly (keyof AdvantageOptions)[];
 
 function advantagesCall(

@@ -4,7 +4,7 @@ import { type DeviceTensor, deviceTensor } from '../device/tensor.js';
 import { describe, invalid, PerceptionError } from '../errors.js';
 import type { DeviceHandle } from '../native/binding.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
-import { type AdvantageFormula, nativeFormula } from '../ops/advantages.js';
+import { type AdvantageFormula, formulaOptions, nativeFormula } from '../ops/advantages.js';
 import { optionsObject, sizeOf, typedArray, wholeNumber } from '../ops/validate.js';
 import { type CompiledRecipe, compileRecipe, type RecipeInput, type RecipeName } from './recipes.js';
 
@@ -69,14 +69,6 @@ const shared = [
   'truthCounts',
   'advantages',
 ] as const satisfies readonly (keyof ObjectsRequest & keyof DeviceObjectsRequest)[];
-
-const formulaKeys = [
-  'scale',
-  'baseline',
-  'epsilon',
-  'ddof',
-  'clip',
-] as const satisfies readonly (keyof AdvantageFormula)[];
 
 function recipeOf(request: ObjectsRequest | DeviceObjectsRequest): CompiledRecipe {
   const recipe = compileRecipe(request.recipe);
@@ -182,7 +174,7 @@ function objectsCall(request: ObjectsRequest): Call<unknown, ObjectScores> {
   const predictions = side(recipe, r.predictions, r.predictionLabels, r.predictionCounts, 'predictions');
   const truth = side(recipe, r.truth, r.truthLabels, r.truthCounts, 'truth');
   const predictionsPerTruth = perTruth(predictions, truth);
-  const formula = nativeFormula(optionsObject(r.advantages, 'advantages', formulaKeys));
+  const formula = nativeFormula(optionsObject(r.advantages, 'advantages', formulaOptions));
   const [count, prompts] = [predictions.entries, truth.entries];
   const gpu = goesToGpu(r.device, () =>
     work.objects(
@@ -283,7 +275,7 @@ function deviceObjectsCall(request: DeviceObjectsRequest): Call<DeviceHandle[], 
     truthRows,
     truthLabels: labels(r.truthLabels, 'truthLabels', 'T', 'M'),
     truthCounts: args.optional(r.truthCounts, 'truthCounts', 'T'),
-    advantage: nativeFormula(optionsObject(r.advantages, 'advantages', formulaKeys)),
+    advantage: nativeFormula(optionsObject(r.advantages, 'advantages', formulaOptions)),
     rewards: undefined,
     terms: undefined,
     advantages: undefined,

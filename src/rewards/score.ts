@@ -1,12 +1,7 @@
 import { invalid, PerceptionError } from '../errors.js';
 import type { SpaceCounts } from '../native/binding.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
-import {
-  type AdvantageFormula,
-  type AdvantageOptions,
-  nativeFormula,
-  nativeGroups,
-} from '../ops/advantages.js';
+import { type AdvantageOptions, formulaOptions, nativeFormula, nativeGroups } from '../ops/advantages.js';
 import { packStrings } from '../ops/text.js';
 import { optionsObject, wholeNumber } from '../ops/validate.js';
 import type { Ragged } from '../ragged.js';
@@ -73,14 +68,6 @@ export interface Scores {
   warnings: ScoreWarning[];
 }
 
-const formulaKeys = [
-  'scale',
-  'baseline',
-  'epsilon',
-  'ddof',
-  'clip',
-] as const satisfies readonly (keyof AdvantageFormula)[];
-
 function scoreCall(request: ScoreRequest): Call<SpaceCounts, Scores> {
   const r = optionsObject(request, 'request', [
     'recipe',
@@ -122,7 +109,7 @@ function scoreCall(request: ScoreRequest): Call<SpaceCounts, Scores> {
     throw invalid('SHAPE_MISMATCH', 'groundTruth', expected, r.groundTruth);
   }
   const formula = optionsObject(r.advantages, 'advantages', [
-    ...formulaKeys,
+    ...formulaOptions,
     'groupSize',
     'groupOffsets',
     'groupIds',
