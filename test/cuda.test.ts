@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { goesToGpu, work } from '../src/device/choose.js';
+import { isSooner, type Work, work } from '../src/device/choose.js';
+import { measureSpeed, type Speed } from '../src/device/speed.js';
 import {
   type AdvantageOptions,
   type Advantages,
@@ -36,7 +37,6 @@ import {
   type RecipeName,
   scoreObjects,
   scoreObjectsAsync,
-  setThreads,
 } from '../src/index.js';
 import type { Binding, DeviceHandle } from '../src/native/binding.js';
 import * as commandLine from './command-line.js';
@@ -1050,26 +1050,46 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
       Int32Array,
     ];
 
-    test('chooses by size and threads', () => {
-      setThreads(1);
-      const auto = (cost: () => ReturnType<typeof work.iou>): boolean => goesToGpu('auto', cost);
-      expect(auto(() => work.iou(3, 2000, 1e6))).toBe(true);
-      expect(auto(() => work.iou(3, 20, 100))).toBe(false);
-      expect(auto(() => work.distance(0, 2000, 1e6))).toBe(true);
-      expect(auto(() => work.advantages(1e6, 1e5))).toBe(true);
-      expect(auto(() => work.advantages(1000, 100))).toBe(false);
-      expect(auto(() => work.assignment(n, m, 4e6))).toBe(true);
-      expect(auto(() => work.assignment(n.subarray(0, 1), m, 4))).toBe(false);
+    test('chooses by size, speed and threads', () => {
+      const speed = { call: 60_000, bytesPerNanosecond: 10, slowdown: 15, groups: 1000, pace: 1 };
+      const sooner = (cost: Work, change: Partial<Speed> = {}, threads = 1): boolean =>
+        isSooner(cost, { ...speed, ...change }, threads);
+      const pairs = work.iou(3, 2000, 1e6);
+      expect(sooner(pairs)).toBe(true);
+      expect(sooner(work.iou(3, 20, 100))).toBe(false);
+      expect(sooner(work.distance(0, 2000, 1e6))).toBe(true);
+      expect(sooner(work.advantages(1e6, 1e5))).toBe(true);
+      expect(sooner(work.advantages(1000, 100))).toBe(false);
+      expect(sooner(work.assignment(n, m, 4e6))).toBe(true);
+      expect(sooner(work.assignment(n.subarray(0, 1), m, 4))).toBe(false);
       const wide = i32(...Array.from({ length: 5000 }, () => 301));
-      expect(auto(() => work.assignment(wide, wide, 4))).toBe(false);
+      expect(sooner(work.assignment(wide, wide, 4))).toBe(false);
       const texts = Int32Array.from({ length: 20_001 }, (_, i) => 400 * i);
-      expect(auto(() => work.editDistance(texts, texts))).toBe(true);
-      expect(auto(() => work.editDistance(i32(0, 4000), i32(0, 4000)))).toBe(false);
-      expect(auto(() => work.objects(20_000, 20, 20, 1e7))).toBe(true);
-      expect(auto(() => work.objects(8, 20, 20, 1e4))).toBe(false);
-      setThreads(1000);
-      expect(auto(() => work.iou(3, 2000, 1e6))).toBe(false);
-      setThreads(2);
+      expect(sooner(work.editDistance(texts, texts))).toBe(true);
+      expect(sooner(work.editDistance(i32(0, 4000), i32(0, 4000)))).toBe(false);
+      expect(sooner(work.objects(20_000, 20, 20, 1e7))).toBe(true);
+      expect(sooner(work.objects(8, 20, 20, 1e4))).toBe(false);
+
+      expect(sooner(pairs, {}, 1000)).toBe(false);
+      expect(sooner(pairs, { call: 2e6 })).toBe(false);
+      expect(sooner(pairs, { bytesPerNanosecond: 1 })).toBe(false);
+      expect(sooner(pairs, { pace: 0.1 })).toBe(false);
+      expect(sooner(work.assignment(n, m, 4e6), { slowdown: 1500 })).toBe(false);
+      expect(sooner(work.assignment(n, m, 4e6), { groups: 10 })).toBe(false);
+    });
+
+    test('measures this machine', () => {
+      const speed = measureSpeed(() => 1000)!;
+      expect(speed.call).toBeGreaterThan(0);
+      expect(speed.bytesPerNanosecond).toBeGreaterThan(0);
+      expect(speed.slowdown).toBeGreaterThanOrEqual(1);
+      expect(speed.groups).toBe(8 * info().cuda.devices[0]!.multiprocessors);
+      expect(measureSpeed(() => 100)!.pace).toBeGreaterThan(3 * speed.pace);
+    });
+
+    emulatedTest('is the processor where the GPU cannot even be measured', () => {
+      process.env.PERCEPTION_R1_EMULATED_MEMORY = '0';
+      expect(measureSpeed(() => 1000)).toBeUndefined();
     });
 
     emulatedTest('does not load the plug-in for what is small, and is the processor by default', () => {

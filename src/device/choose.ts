@@ -1,5 +1,6 @@
 import { binding } from '../native/load.js';
 import { choice } from '../ops/validate.js';
+import { measureSpeed, type Speed } from './speed.js';
 
 export type DeviceOption = 'cpu' | 'cuda' | 'auto';
 
@@ -25,7 +26,7 @@ export interface Work {
   preparation?: number;
 }
 
-// Processor: nanoseconds on one thread, measured on a server's.
+// Nanoseconds on one thread of a server's processor; how this one compares with it is measured (speed.ts).
 const iouPair = [0.5, 1, 1, 1.6]; // iou, giou, diou, ciou
 const distancePair = [1, 0.4]; // l2, l1
 const problem = 40;
@@ -35,10 +36,12 @@ const textUnit = 4;
 const textWord = 1.8;
 const objectCell = 12;
 
-// GPU: estimates, not yet measured on one. A call queues copies and kernels and waits for them; arrays pass through
-// pinned memory; a group of lanes takes several times as long over a problem as a processor's thread, but hundreds of
-// them work at the same time.
-const gpu = { call: 60_000, bytesPerNanosecond: 10, slowdown: 15, groups: 1000, textUnit: 3 };
+const textPreparation = 3; // a character, before the GPU can start
+
+// Less than this no GPU can save: the plug-in is not even loaded.
+const tooLittle = 100_000;
+
+const squareAssignment = (size: number): number => problem + size * size * assignmentCell.square;
 
 // Single wide problems are faster on the processor, and the GPU's memory for one group is limited.
 const widestAssignment = 300;
@@ -81,7 +84,7 @@ export const work = {
       words += Math.ceil(Math.min(n, m) / 64) * Math.max(n, m);
     }
     const cpu = problem * pairs + textUnit * units + textWord * words;
-    return { cpu, bytes: 4 * units, parts: pairs, preparation: gpu.textUnit * units };
+    return { cpu, bytes: 4 * units, parts: pairs, preparation: textPreparation * units };
   },
 
   objects: (answers: number, rows: number, truthRows: number, bytes: number): Work => ({
@@ -91,19 +94,24 @@ export const work = {
   }),
 };
 
-/** Nanoseconds on the GPU. */
-function gpuTime({ cpu, bytes, parts, preparation = 0 }: Work): number {
-  const waves = parts === undefined ? 0 : Math.ceil(parts / gpu.groups);
-  const kernel = parts ? (waves * gpu.slowdown * cpu) / parts : 0;
-  return gpu.call + preparation + bytes / gpu.bytesPerNanosecond + kernel;
+/** Whether the GPU should be done sooner than `threads` threads of the processor. */
+export function isSooner(
+  { cpu, bytes, parts, preparation = 0 }: Work,
+  speed: Speed,
+  threads: number,
+): boolean {
+  const waves = parts === undefined ? 0 : Math.ceil(parts / speed.groups);
+  const kernel = parts ? (waves * speed.slowdown * speed.pace * cpu) / parts : 0;
+  const gpu = speed.call + preparation + bytes / speed.bytesPerNanosecond + kernel;
+  return cpu > tooLittle && (speed.pace * cpu) / threads > gpu;
 }
 
-let usable: boolean | undefined;
+let found: { speed: Speed | undefined } | undefined;
 
-/** Whether there is a GPU; looked for once. */
-function gpuIsUsable(): boolean {
-  usable ??= binding().cudaInfo().reason === '';
-  return usable;
+/** How fast the GPU is; undefined where there is none. Looked for, and measured, once. */
+function gpuSpeed(): Speed | undefined {
+  found ??= { speed: binding().cudaInfo().reason === '' ? measureSpeed(squareAssignment) : undefined };
+  return found.speed;
 }
 
 /** Whether a call on typed arrays goes to the GPU. @throws PerceptionError INVALID_ARGUMENT */
@@ -111,7 +119,7 @@ export function goesToGpu(option: DeviceOption | undefined, cost: () => Work): b
   const chosen = options[choice(option, 'cpu', options, 'device')];
   if (chosen !== 'auto') return chosen === 'cuda';
   const estimate = cost();
-  const onGpu = gpuTime(estimate);
-  // What one thread does faster needs no look at how many there are, and the plug-in is not loaded for it.
-  return estimate.cpu > onGpu && gpuIsUsable() && estimate.cpu > onGpu * binding().info().threads;
+  if (estimate.cpu <= tooLittle) return false;
+  const speed = gpuSpeed();
+  return speed !== undefined && isSooner(estimate, speed, binding().info().threads);
 }
