@@ -1,6 +1,6 @@
 // What the build and test scripts share.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import { dirname, join } from 'node:path';
@@ -33,9 +33,29 @@ export function runPackage(name, bin, args, options) {
 /** Compilers at a time: one per processor, each given about 1.5 GiB. */
 export const jobs = Math.max(1, Math.min(os.availableParallelism(), Math.floor(os.totalmem() / 1.5e9)));
 
-/** Builds the add-on with CMake, into build/cmake. */
+/**
+ * Builds the add-on with CMake, into build/cmake, and its CUDA plug-in where nvcc is found. A plug-in that does not build
+ * leaves the add-on without one, which it says when it is asked; with PERCEPTION_R1_STRICT=1 that, and every warning of
+ * nvcc, is an error.
+ */
 export function buildWithCmake() {
-  runPackage('cmake-js', 'bin/cmake-js', ['compile', '--out', 'build/cmake', '--parallel', String(jobs)]);
+  const strict = process.env.PERCEPTION_R1_STRICT === '1';
+  const options = ['--out', 'build/cmake', '--parallel', String(jobs)];
+  runPackage('cmake-js', 'bin/cmake-js', [
+    'compile',
+    ...options,
+    `--CDPERCEPTION_R1_STRICT=${strict ? 'ON' : 'OFF'}`,
+  ]);
+  const cache = readFileSync(join(root, 'build/cmake/CMakeCache.txt'), 'utf8');
+  if (!/^CMAKE_CUDA_COMPILER:[^=]*=\/?.*nvcc/m.test(cache)) return;
+  const build = ['--build', 'build/cmake', '--config', 'Release', '--target', 'perception_r1_cuda'];
+  const { status } = spawnSync('cmake', [...build, '--parallel', String(jobs)], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status === 0) return;
+  console.error('The CUDA plug-in was NOT built (see above): without it no GPU is used.');
+  if (strict) process.exit(1);
 }
 
 /** Runs node-gyp, with the headers that this Node brought along where there are some, so that none are downloaded. */
