@@ -1,6 +1,6 @@
 // What the build and test scripts share.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import { dirname, join } from 'node:path';
@@ -54,6 +54,7 @@ export function buildWithCmake() {
     stdio: 'inherit',
   });
   if (status === 0) return;
+  rmSync(join(root, 'build/cmake/Release/perception_r1_cuda.so'), { force: true }); // an older build's
   console.error('The CUDA plug-in was NOT built (see above): without it no GPU is used.');
   if (strict) process.exit(1);
 }
