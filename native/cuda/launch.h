@@ -52,8 +52,9 @@ Status launch(Stream stream, int64_t problems, size_t shared_bytes, const Kernel
   if (blocks > 0x7fffffff)
     return {Code::kTooLarge, "expected fewer than 2^31 blocks, received " + std::to_string(blocks)};
   const auto kernel_function = run_kernel<size, Kernel>;
-  // Beyond the default limit; that a block may have so much was asked of shared_memory_limit().
-  if (block_bytes > 48 * 1024)
+  // Without this a block has 48 KB, some of which its lanes' collectives take. That it may have more was
+  // asked of shared_memory_limit().
+  if (block_bytes > 32 * 1024)
     PERCEPTION_RETURN_IF_ERROR(check(cudaFuncSetAttribute(
         kernel_function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(block_bytes))));
   kernel_function<<<static_cast<unsigned>(blocks), size * kGroups, block_bytes, stream>>>(
