@@ -19,7 +19,8 @@ int32_t solve(int32_t device, const cuda::CostMatrices* costs, bool maximize, in
     PERCEPTION_RETURN_IF_ERROR(cuda::use_device(device, stream));
     const size_t bytes =
         cuda::group_bytes(path, static_cast<int>(costs->rows), static_cast<int>(costs->cols), sizeof(float));
-    constexpr size_t kGroupsInBlock = lanes == 32 ? 4 : 1, kLanesBytes = 1024;  // as assignment.cu
+    constexpr size_t kGroupsInBlock = lanes == 32 ? cuda::kWarpsPerBlock : 1,
+                     kLanesBytes = 1024;  // as assignment.cu
     if (bytes * kGroupsInBlock + kLanesBytes > cuda::shared_memory_limit(device))
       return {Code::kTooLarge, "this GPU's blocks have too little shared memory"};
     const cuda::AssignmentKernel<float, columns_per_lane, staged> kernel{

@@ -72,26 +72,32 @@ Status advantages(int32_t device, Stream stream, int64_t count, const AdvantageB
 int32_t group_advantages(int32_t device, const float* rewards, int64_t count, const Groups* groups,
                          const AdvantageOptions* options, float* advantages, float* mean, float* std,
                          Fault* fault) {
-  return reported([&]() -> Status {
-    if (!groups->offsets && groups->count * groups->size != count)
-      return {Code::kShapeMismatch, "rewards: expected " + std::to_string(groups->count) + " groups of " +
-                                        std::to_string(groups->size) + ", received " + std::to_string(count)};
-    if (count > std::numeric_limits<int32_t>::max())
-      return {Code::kTooLarge, "rewards: expected at most " +
-                                   std::to_string(std::numeric_limits<int32_t>::max()) +
-                                   " numbers, received " + std::to_string(count)};
-    Stream stream;
-    PERCEPTION_RETURN_IF_ERROR(use_device(device, stream));
-    AdvantageBatch batch = {rewards, *groups, *options, nullptr, advantages, mean, std, fault};
-    Workspace workspace(device);
-    if (options->scale == AdvantageScale::kBatch)
-      PERCEPTION_RETURN_IF_ERROR(
-          batch_std(device, stream, rewards, count, options->ddof, workspace, batch.batch_std));
-    return cuda::advantages(device, stream, count, batch);
+  return reported([&] {
+    return queue_group_advantages(device, rewards, count, *groups, *options, advantages, mean, std, fault);
   });
 }
 
 }  // namespace
+
+Status queue_group_advantages(int32_t device, const float* rewards, int64_t count, const Groups& groups,
+                              const AdvantageOptions& options, float* advantages, float* mean, float* std,
+                              Fault* fault) {
+  if (!groups.offsets && groups.count * groups.size != count)
+    return {Code::kShapeMismatch, "rewards: expected " + std::to_string(groups.count) + " groups of " +
+                                      std::to_string(groups.size) + ", received " + std::to_string(count)};
+  if (count > std::numeric_limits<int32_t>::max())
+    return {Code::kTooLarge, "rewards: expected at most " +
+                                 std::to_string(std::numeric_limits<int32_t>::max()) + " numbers, received " +
+                                 std::to_string(count)};
+  Stream stream;
+  PERCEPTION_RETURN_IF_ERROR(use_device(device, stream));
+  AdvantageBatch batch = {rewards, groups, options, nullptr, advantages, mean, std, fault};
+  Workspace workspace(device);
+  if (options.scale == AdvantageScale::kBatch)
+    PERCEPTION_RETURN_IF_ERROR(
+        batch_std(device, stream, rewards, count, options.ddof, workspace, batch.batch_std));
+  return cuda::advantages(device, stream, count, batch);
+}
 
 void add_advantages(Plugin& plugin) { plugin.group_advantages = group_advantages; }
 

@@ -11,10 +11,6 @@
 namespace perception::cuda {
 namespace {
 
-#ifdef __CUDACC__
-static_assert(kWarpsPerBlock == 4, "what path_of takes for granted");
-#endif
-
 // The problems of one path.
 struct Load {
   int64_t problems = 0;

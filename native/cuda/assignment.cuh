@@ -16,6 +16,7 @@
 #include "cuda/atomic.h"
 #include "cuda/lanes.h"
 #include "cuda/plugin.h"
+#include "cuda/vector.h"
 
 namespace perception::cuda {
 
@@ -39,8 +40,6 @@ struct ColumnState {
   int32_t position;  // in the list of open columns, and of the scanned ones behind them
   int32_t row;       // row_of_column as the search began
 };
-
-PERCEPTION_PORTABLE constexpr size_t up_to_16(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
 // What lay_out needs; a multiple of 16.
 PERCEPTION_PORTABLE constexpr size_t assignment_bytes(int rows, int cols) {
@@ -236,7 +235,7 @@ template <int kPath = 0>
 PERCEPTION_PORTABLE constexpr int path_of(int rows, int cols, size_t cost_bytes, size_t shared_limit) {
   if constexpr (kPath + 1 < kAssignmentPathCount) {
     constexpr AssignmentPath path = kAssignmentPaths[kPath];
-    constexpr size_t kGroupsInBlock = path.lanes == 32 ? 4 : 1;  // launch.h
+    constexpr size_t kGroupsInBlock = path.lanes == 32 ? kWarpsPerBlock : 1;
     const bool takes = std::max(rows, cols) <= path.lanes * path.columns_per_lane &&
                        group_bytes(path, rows, cols, cost_bytes) * kGroupsInBlock <= shared_limit;
     if (!takes && rows > 0 && cols > 0) return path_of<kPath + 1>(rows, cols, cost_bytes, shared_limit);

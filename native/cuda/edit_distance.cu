@@ -9,20 +9,18 @@
 #include "cuda/edit_distance.cuh"
 #include "cuda/launch.h"
 #include "cuda/operations.h"
+#include "cuda/vector.h"
 
 namespace perception::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr size_t kWarpsOfBlock = 4;  // of launch()
 // Steps of the wavefront are counted in 32 bits: this, and the words of a strip.
 constexpr int64_t kLongestText = std::numeric_limits<int32_t>::max() - 1024;
 // Enough to hide each other's latencies.
 constexpr int64_t kWarpsPerMultiprocessor = 16;
 // For all warps, whatever the batch; but one warp gets what it needs.
 constexpr size_t kMostWorkspaceBytes = size_t{256} << 20;
-
-constexpr size_t up_to_16(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
 template <int kWords>
 Status launch_distances(int32_t device, const TextPairs& pairs, int32_t* distances) {
@@ -33,7 +31,7 @@ Status launch_distances(int32_t device, const TextPairs& pairs, int32_t* distanc
   const auto longest_pattern = static_cast<int32_t>(pairs.longest_pattern);
   const int32_t width = Kernel::width_for(longest_pattern, kWarp);
   const size_t table_bytes = up_to_16(Kernel::table_bytes(pairs.most_symbols, width));
-  const bool table_in_shared = table_bytes * kWarpsOfBlock <= shared_memory_limit(device);
+  const bool table_in_shared = table_bytes * kWarpsPerBlock <= shared_memory_limit(device);
   const size_t workspace_bytes = (table_in_shared ? 0 : table_bytes) +
                                  up_to_16(Kernel::border_bytes(longest_pattern, pairs.longest_text, kWarp));
   const auto fitting = static_cast<int64_t>(kMostWorkspaceBytes / std::max<size_t>(workspace_bytes, 1));

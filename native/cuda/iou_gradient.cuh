@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/geometry/overlap_gradient.h"
+#include "cuda/counts.h"
 #include "cuda/lanes.h"
 
 namespace perception::cuda {
@@ -24,7 +25,7 @@ struct IouGradient {
     const int64_t problem = index / (n + m), place = index % (n + m);
     const bool of_a = place < n;
     const int64_t box = of_a ? place : place - n;
-    const int64_t used_a = used(a_counts, problem, n), used_b = used(b_counts, problem, m);
+    const int64_t used_a = used_rows(a_counts, problem, n), used_b = used_rows(b_counts, problem, m);
     const int64_t others = box < (of_a ? used_a : used_b) ? (of_a ? used_b : used_a) : 0;
     const float* const this_grad = grad + problem * n * m;
     typename Lanes::template PerLane<double> sums[4];
@@ -50,12 +51,6 @@ struct IouGradient {
       const std::array<double, 4> result = through_format(total, format);
       for (size_t side = 0; side < 4; ++side) to[side] = static_cast<float>(result[side]);
     });
-  }
-
- private:
-  static PERCEPTION_DEVICE int64_t used(const int32_t* counts, int64_t problem, int64_t rows) {
-    const int64_t count = counts ? counts[problem] : rows;
-    return count < 0 ? 0 : count > rows ? rows : count;
   }
 };
 

@@ -76,6 +76,9 @@ PERCEPTION_PORTABLE inline Nearest nearer(Nearest a, Nearest b) {
   return a.key <= b.key ? a : b;
 }
 
+// Groups of 32 lanes share a block, and its memory, with others.
+constexpr int kWarpsPerBlock = 4;
+
 // Calls body(0), ..., body(count - 1), with constants on a GPU: what they index can stay in registers.
 template <int count, class Body>
 PERCEPTION_DEVICE void unrolled(const Body& body) {

@@ -12,6 +12,7 @@
 
 #include "core/base/status.h"
 #include "cuda/runtime.h"
+#include "cuda/vector.h"
 
 #ifdef __CUDACC__
 #include "cuda/device_lanes.cuh"
@@ -24,8 +25,6 @@
 namespace perception::cuda {
 
 #ifdef __CUDACC__
-
-constexpr int kWarpsPerBlock = 4;
 
 template <int size, class Kernel>
 // One block to a multiprocessor is the least asked for: a compiler that is not told assumes more, and spills.
@@ -46,7 +45,7 @@ template <int size, class Kernel>
 Status launch(Stream stream, int64_t problems, size_t shared_bytes, const Kernel& kernel) {
   if (problems <= 0) return {};
   constexpr int kGroups = size == 32 ? kWarpsPerBlock : 1;
-  shared_bytes = (shared_bytes + 15) / 16 * 16;
+  shared_bytes = up_to_16(shared_bytes);
   const size_t block_bytes = shared_bytes * kGroups;
   const int64_t blocks = (problems + kGroups - 1) / kGroups;
   if (blocks > 0x7fffffff)

@@ -15,6 +15,11 @@ void add_advantages(Plugin& plugin);     // advantages.cu
 void add_edit_distance(Plugin& plugin);  // edit_distance.cu
 void add_score(Plugin& plugin);          // score.cu
 
+// The table's group_advantages for other operations.
+Status queue_group_advantages(int32_t device, const float* rewards, int64_t count, const Groups& groups,
+                              const AdvantageOptions& options, float* advantages, float* mean, float* std,
+                              Fault* fault);
+
 // The body of a function of the table: nothing is thrown past it.
 template <class Body>
 int32_t reported(const Body& body) noexcept {

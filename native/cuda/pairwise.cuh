@@ -16,6 +16,7 @@
 #include <limits>
 
 #include "core/geometry/overlap.h"
+#include "cuda/counts.h"
 #include "cuda/lanes.h"
 #include "cuda/vector.h"
 
@@ -80,12 +81,7 @@ struct PaddedMatrices {
   PERCEPTION_DEVICE int64_t problem_of(int64_t place) const { return place / (n * m); }
   PERCEPTION_DEVICE int64_t start(int64_t problem) const { return problem * n * m; }
   PERCEPTION_DEVICE PairMatrix matrix(int64_t problem) const {
-    // Counts come from the device's memory: whatever they are, nothing beyond the lists is read.
-    const auto used = [&](const int32_t* counts, int64_t rows) {
-      const int64_t count = counts ? counts[problem] : rows;
-      return count < 0 ? 0 : count > rows ? rows : count;
-    };
-    return {problem * n, problem * m, n, m, used(a_counts, n), used(b_counts, m)};
+    return {problem * n, problem * m, n, m, used_rows(a_counts, problem, n), used_rows(b_counts, problem, m)};
   }
 };
 

@@ -7,7 +7,6 @@
 
 #include "cuda/launch.h"
 #include "cuda/operations.h"
-#include "cuda/plugin_status.h"
 #include "cuda/score.cuh"
 
 namespace perception::cuda {
@@ -75,20 +74,13 @@ Status launch_task(int32_t device, Stream stream, const ScoreArguments& argument
   }
 }
 
-// The table's function, for what is not computed beside the rewards.
+// For what is not computed beside the rewards.
 Status advantages_of_batch(int32_t device, const ScoreArguments& arguments) {
-  static const Plugin table = [] {
-    Plugin plugin{};
-    add_runtime(plugin);
-    add_advantages(plugin);
-    return plugin;
-  }();
   const Groups groups = {arguments.count / arguments.predictions_per_truth, arguments.predictions_per_truth,
                          nullptr, nullptr};
   const Scores& scores = arguments.scores;
-  return said_by(
-      table, table.group_advantages(device, scores.rewards, arguments.count, &groups, &arguments.advantage,
-                                    scores.advantages, scores.mean, scores.std, arguments.fault));
+  return queue_group_advantages(device, scores.rewards, arguments.count, groups, arguments.advantage,
+                                scores.advantages, scores.mean, scores.std, arguments.fault);
 }
 
 int32_t score(int32_t device, const ScoreBatch* batch, const AdvantageOptions* advantage,
