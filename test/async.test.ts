@@ -19,7 +19,7 @@ import {
   scoreCompletionsAsync,
 } from '../src/index.js';
 import { Generator } from './reference/random.js';
-import { codeOf, codeOfAsync } from './support.js';
+import { codeOf, codeOfAsync, turnsDuring } from './support.js';
 
 const random = new Generator(11);
 const boxes = random.boxes(60);
@@ -136,20 +136,14 @@ test('bad arguments reject rather than throw', async () => {
 test('the event loop goes on while 4,096 pages are scored', async () => {
   const page = Array.from({ length: 2000 }, () => String.fromCharCode(97 + random.integer(0, 25))).join('');
   const completions = Array.from({ length: 4096 }, (_, i) => page.slice(i % 100));
-  let ticks = 0;
-  let running = true;
-  const tick = (): void => {
-    ticks++;
-    if (running) setImmediate(tick);
-  };
-  setImmediate(tick);
-  const scores = await scoreCompletionsAsync({
-    recipe: 'perception-r1/ocr',
-    completions,
-    groundTruth: completions.map(() => ({ text: [...page].reverse().join('') })),
-  });
-  running = false;
+  const { result, turns } = await turnsDuring(() =>
+    scoreCompletionsAsync({
+      recipe: 'perception-r1/ocr',
+      completions,
+      groundTruth: completions.map(() => ({ text: [...page].reverse().join('') })),
+    }),
+  );
   // The work takes as long as thousands of turns; a call that only pretended to be asynchronous would allow one or two.
-  expect(ticks).toBeGreaterThan(5);
-  expect(scores.rewards.length).toBe(4096);
+  expect(turns).toBeGreaterThan(5);
+  expect(result.rewards.length).toBe(4096);
 });

@@ -41,7 +41,7 @@ import {
 import type { Binding, DeviceHandle } from '../src/native/binding.js';
 import * as commandLine from './command-line.js';
 import { Generator } from './reference/random.js';
-import { codeOf, codeOfAsync } from './support.js';
+import { codeOf, codeOfAsync, turnsDuring } from './support.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const emulated = `${root}build/emulated/native/test/perception_r1_emulated.so`;
@@ -604,16 +604,8 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
 
     test('the event loop goes on meanwhile', async () => {
       const many = DeviceTensor.from(random.boxes(3000), [3000, 4]);
-      let ticks = 0;
-      let running = true;
-      const count = (): void => {
-        ticks++;
-        if (running) setImmediate(count);
-      };
-      setImmediate(count);
-      const result = await pairwiseIouAsync(many, many);
-      running = false;
-      expect(ticks).toBeGreaterThan(5);
+      const { result, turns } = await turnsDuring(() => pairwiseIouAsync(many, many));
+      expect(turns).toBeGreaterThan(5);
       result.dispose();
       many.dispose();
     });

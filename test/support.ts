@@ -21,3 +21,20 @@ export async function codeOfAsync(promise: Promise<unknown>): Promise<string> {
       }),
   );
 }
+
+/** Runs `work`, and counts how often the event loop goes round until it is done. */
+export async function turnsDuring<T>(work: () => Promise<T>): Promise<{ result: T; turns: number }> {
+  let turns = 0;
+  let running = true;
+  const turn = (): void => {
+    turns++;
+    if (running) setImmediate(turn);
+  };
+  setImmediate(turn);
+  try {
+    const result = await work();
+    return { result, turns };
+  } finally {
+    running = false;
+  }
+}
