@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'DEVICE_LOST'
   | 'WRONG_DEVICE'
   | 'DISPOSED'
+  | 'DIVERGED'
   | 'NATIVE_UNAVAILABLE'
   | 'INTERNAL';
 

@@ -1,0 +1,27 @@
+import type { Kind } from './kind.js';
+import { groundingAfter, groundingBefore } from './phrases.js';
+import { composeScene } from './scene.js';
+import { boxText, referenceText } from './task.js';
+
+/** The box of a digit that is in the scene once, among others. */
+export const grounding: Kind = {
+  recipe: { extends: 'perception-r1/grounding-strict' },
+  maxObjects: 5,
+  reading: false,
+  compose(random, split, maxObjects) {
+    const asked = random.integer(10);
+    const others = Array.from({ length: 1 + random.integer(maxObjects - 1) }, () => {
+      return (asked + 1 + random.integer(9)) % 10;
+    });
+    const { image, objects } = composeScene(random, split, [asked, ...others]);
+    return {
+      image,
+      prompt: `${groundingBefore}${asked}${groundingAfter}`,
+      objects: objects.filter(({ label }) => label === `${asked}`),
+      shown: objects,
+    };
+  },
+  groundTruth: ([object]) => ({ box: object!.box }),
+  answer: ([object]) => referenceText(object!.label) + boxText(object!.box),
+  longest: () => ({ objects: 1, tokens: 5 }),
+};
