@@ -28,7 +28,7 @@ export interface GrpoLossInputs {
   entropies?: Tensor2D | TensorLike;
 }
 
-/** docs/grpo-loss.md has the formulas. The defaults are TRL's. */
+/** docs/grpo-loss.md has the formulas. The defaults are TRL's, but for `useBiasCorrectionKl`. */
 export interface GrpoLossOptions {
   /** Default 'dapo'. */
   lossType?: GrpoLossType;

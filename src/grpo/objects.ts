@@ -131,10 +131,9 @@ function features(tokens: Tensor2D, tokenizer: BoxTokenizer): Features {
   const visible = tf.mul(tf.sub(1, thinking), tf.cast(tf.greater(position, hiddenUpTo), 'float32'));
 
   // Labels: the last one up to here, none after a mark.
-  const own = tf.mul(label, visible);
   const base = 2 + Math.max(...tokenizer.label);
-  const event = tf.add(marks, tf.minimum(own, 1));
-  const holds = tf.mod(runningMaximum(tf.add(tf.mul(event, tf.mul(position, base)), own)), base);
+  const event = tf.add(marks, tf.minimum(label, 1));
+  const holds = tf.mod(runningMaximum(tf.add(tf.mul(event, tf.mul(position, base)), label)), base);
   return { slots: [s0, s1, s2, s3], coordinate, label: holds as Tensor2D, begins: visible as Tensor2D };
 }
 
