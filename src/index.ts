@@ -66,6 +66,7 @@ export { type ParsedCompletion, type ParseOptions, parseCompletion } from './rew
 export {
   type CoordinateSpace,
   type Matcher,
+  type MatchingMethod,
   type Reader,
   type Recipe,
   type RecipeInput,

@@ -888,6 +888,22 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
         ...lists,
         advantages: { scale: 'none' },
       },
+      ...(['greedy', 'in-order'] as const).flatMap((method): ObjectsRequest[] => [
+        {
+          recipe: {
+            extends: 'perception-r1/detection-strict',
+            matcher: { l1: 5, giou: 2, class: 1, minIou: 0.05, method },
+          },
+          ...boxes,
+          ...labels,
+          ...lists,
+        },
+        {
+          recipe: { extends: 'perception-r1/counting-strict', matcher: { method } },
+          predictions: { values: points(answers * rows), shape: [answers, rows, 2] },
+          truth: { values: points(prompts * truthRows), shape: [prompts, truthRows, 2] },
+        },
+      ]),
       {
         recipe: 'perception-r1/counting',
         predictions: { values: f32(), shape: [0, 3, 2] },
@@ -918,7 +934,7 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
       };
     };
 
-    test.each(requests.map((request) => [request.recipe, request] as const))('%s', async (_, request) => {
+    test.each(requests.map((request) => [request.recipe, request] as const))('%j', async (_, request) => {
       const expected = scoreObjects(request);
       expect(await scoreObjectsAsync(request)).toEqual(expected);
       expect(scoreObjects({ ...request, device: 'cuda' })).toEqual(expected);

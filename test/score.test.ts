@@ -12,6 +12,8 @@ import {
   type ScoreRequest,
   scoreCompletions,
 } from '../src/index.js';
+import { counting, detection, type Expected } from './reference/matching.js';
+import { Generator } from './reference/random.js';
 import { codeOf } from './support.js';
 
 /** Scores one completion against one ground truth. */
@@ -210,6 +212,116 @@ describe('counting', () => {
   });
 });
 
+describe('methods of matching', () => {
+  const baselines = ['greedy', 'in-order'] as const;
+  const dots = (points: readonly (readonly number[])[]): string =>
+    JSON.stringify(points.map((point_2d) => ({ point_2d, label: 'dog' })));
+  const costs = { l1: 5, giou: 2, class: 1, minIou: 0.5 };
+
+  function expectScored(actual: ReturnType<typeof score>, { terms, matches }: Expected): void {
+    expect(actual.matches).toEqual(matches);
+    for (const [name, value] of Object.entries(terms)) expect(actual.terms[name]).toBeCloseTo(value, 5);
+  }
+
+  // Predictions at x = 30, 9, 70; objects at 20, 70, 50.
+  test.each([
+    ['hungarian', [1, 2, 0], 11 + 0 + 20, { f1: 1, iou: (89 / 111 + 1 + 80 / 120) / 3 }, [1, 2, 0]],
+    ['greedy', [0, 2, 1], 10 + 0 + 41, { f1: 2 / 3, iou: (90 / 110 + 1) / 2 }, [0, 2, -1]],
+    ['in-order', [0, 1, 2], 10 + 61 + 20, { f1: 2 / 3, iou: (90 / 110 + 80 / 120) / 2 }, [0, -1, 2]],
+  ] as const)('%s has its own pairs', (method, partners, distance, terms, overlapping) => {
+    const xs = [30, 9, 70];
+    const objects = [20, 70, 50];
+    const count = { extends: 'perception-r1/counting-strict', matcher: { method } } as const;
+    const points = { points: objects.map((x) => [x, 0]) };
+    expectScored(score(count, dots(xs.map((x) => [x, 0])), points, { matches: true }), {
+      matches: [...partners],
+      terms: { count: 1, proximity: 1 - distance / 3 / (1000 * Math.SQRT2) },
+    });
+    const detect = {
+      extends: 'perception-r1/detection-strict',
+      matcher: { l1: 5, giou: 2, class: 1, minIou: 0.5, method },
+    } as const;
+    const at = (x: number): number[] => [x, 0, x + 100, 100];
+    const boxes = { boxes: objects.map(at), labels: ['dog', 'dog', 'dog'] };
+    const text = detections(...xs.map((x): [number[], string] => [at(x), 'dog']));
+    expectScored(score(detect, text, boxes, { matches: true }), { matches: [...overlapping], terms });
+  });
+
+  test('hungarian is the default', () => {
+    const text = detections([[12, 9, 100, 120], 'dog'], [dog, 'cat'], [cat, 'cat']);
+    for (const name of ['perception-r1/detection', 'perception-r1/detection-strict'] as const) {
+      const recipe: RecipeInput = {
+        extends: name,
+        matcher: { ...recipes[name].matcher, method: 'hungarian' },
+      };
+      expect(score(recipe, text, truth, { matches: true })).toEqual(
+        score(name, text, truth, { matches: true }),
+      );
+    }
+  });
+
+  test('an item that cannot be used has no place in the order', () => {
+    const recipe = {
+      extends: 'perception-r1/detection-strict',
+      matcher: { ...costs, method: 'in-order' },
+    } as const;
+    const text = detections([dog, 'dog'], [[9, 9, 1, 1], 'cat'], [cat, 'cat']);
+    const { matches, terms } = score(recipe, text, truth, { matches: true });
+    expect(matches).toEqual([0, 2]);
+    expect(terms.f1).toBeCloseTo(0.8, 6);
+    const swapped = score(recipe, detections([cat, 'cat'], [dog, 'dog']), truth, { matches: true });
+    expect(swapped).toMatchObject({ matches: [-1, -1], terms: { f1: 0, missing: 2 } });
+  });
+
+  test.each(baselines)('%s: detections as the reference pairs them', (method) => {
+    const labels = ['dog', 'cat', 'car'];
+    const random = new Generator(41);
+    for (let round = 0; round < 300; round++) {
+      // Every third scene is on a coarse grid, where costs tie.
+      const tied = round % 3 === 0;
+      const scene = (count: number) => ({
+        items: Array.from({ length: count }, () => {
+          const [x, y] = tied
+            ? [random.integer(0, 2), random.integer(0, 1)]
+            : [random.next() * 60, random.next() * 60];
+          const [w, h] = tied
+            ? [2, random.integer(1, 2)]
+            : [30 + random.next() * 40, 30 + random.next() * 40];
+          return [x!, y!, x! + w!, y! + h!].map(Math.fround);
+        }),
+        labels: Array.from({ length: count }, () => labels[random.integer(0, 2)]!),
+      });
+      const [predicted, objects] = [scene(random.integer(0, 8)), scene(random.integer(0, 8))];
+      const matcher = tied ? { l1: 1, giou: 0, class: 0, minIou: 0.3 } : { ...costs, minIou: 0.3 };
+      const recipe = {
+        extends: 'perception-r1/detection-strict',
+        vocabulary: labels,
+        matcher: { ...matcher, method },
+      } as const;
+      const actual = score(
+        recipe,
+        detections(...predicted.items.map((item, i): [number[], string] => [item, predicted.labels[i]!])),
+        { boxes: objects.items, labels: objects.labels },
+        { matches: true },
+      );
+      expectScored(actual, detection(predicted, objects, matcher, labels.length, method));
+    }
+  });
+
+  test.each(baselines)('%s: points as the reference pairs them', (method) => {
+    const random = new Generator(42);
+    for (let round = 0; round < 300; round++) {
+      const most = round % 3 === 0 ? 3 : 1000;
+      const points = (count: number): number[][] =>
+        Array.from({ length: count }, () => [random.integer(0, most), random.integer(0, most)]);
+      const [predicted, objects] = [points(random.integer(0, 9)), points(random.integer(0, 9))];
+      const recipe = { extends: 'perception-r1/counting-strict', matcher: { method } } as const;
+      const actual = score(recipe, dots(predicted), { points: objects }, { matches: true });
+      expectScored(actual, counting(predicted, objects, method));
+    }
+  });
+});
+
 test('numbers beyond what can be matched cost their own item, or as released the answer', () => {
   const points = { points: [[15, 15]] };
   const far = (x: string): string =>
@@ -395,6 +507,23 @@ describe('recipes', () => {
     expect(bad({ extends: 'perception-r1/detection', vocabulary: ['a', 'a'] })).toBe('INVALID_RECIPE');
     expect(bad({ extends: 'perception-r1/detection', vocabulary: [] })).toBe('INVALID_RECIPE');
     expect(bad({ extends: 'perception-r1/detection', matcher: { l1: 1 } })).toBe('INVALID_RECIPE');
+    expect(bad({ extends: 'perception-r1/detection', matcher: undefined })).toBe('INVALID_RECIPE');
+    expect(bad({ extends: 'perception-r1/counting', matcher: null })).toBe('INVALID_RECIPE');
+    expect(bad({ extends: 'perception-r1/grounding', matcher: { method: 'greedy' } })).toBe('INVALID_RECIPE');
+    const matcher = { l1: 5, giou: 2, class: 1, minIou: 0.5 };
+    const said = (recipe: unknown) => () => score(recipe as RecipeInput, '', truth);
+    expect(said({ extends: 'perception-r1/detection', matcher: { ...matcher, method: 'optimal' } })).toThrow(
+      "recipe.matcher.method: expected 'hungarian' or 'greedy' or 'in-order', received \"optimal\"",
+    );
+    expect(said({ extends: 'perception-r1/counting', matcher: { method: 1 } })).toThrow(
+      "recipe.matcher.method: expected 'hungarian' or 'greedy' or 'in-order', received 1",
+    );
+    expect(said({ extends: 'perception-r1/detection', matcher: { ...matcher, minIoU: 1 } })).toThrow(
+      'recipe.matcher.minIoU: unknown member for detection; known are method, l1, giou, class, minIou',
+    );
+    expect(said({ extends: 'perception-r1/counting', matcher })).toThrow(
+      'recipe.matcher.l1: unknown member for counting; known are method',
+    );
   });
 });
 

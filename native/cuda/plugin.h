@@ -16,7 +16,7 @@
 namespace perception::cuda {
 
 // Raised with every change of this file or of the structs of core that it passes on.
-constexpr uint32_t kPluginVersion = 1;
+constexpr uint32_t kPluginVersion = 2;
 
 struct DeviceProperties {
   char name[256];

@@ -37,8 +37,25 @@ Status check_batch(const ScoreBatch& batch) {
   return check_objects(batch.truth, batch.count / batch.predictions_per_truth, task, "truth");
 }
 
+// By groups of `lanes` lanes that have their memory in a workspace.
+template <int lanes, Task task, bool kOptimal>
+Status launch_in_workspace(int32_t device, Stream stream, const ScoreArguments& arguments,
+                           int64_t groups_per_multiprocessor) {
+  ScoreKernel<task, 0, kOptimal> kernel{arguments,
+                                        score_layout<task>(static_cast<int>(arguments.predictions.rows),
+                                                           static_cast<int>(arguments.truth.rows), false)};
+  kernel.groups = std::min(arguments.count, multiprocessors(device) * groups_per_multiprocessor);
+  Workspace workspace(device);
+  PERCEPTION_RETURN_IF_ERROR(workspace.allocate(static_cast<size_t>(kernel.groups) * kernel.layout.bytes));
+  kernel.workspace = workspace.as<unsigned char>();
+  return launch<lanes>(stream, kernel.groups, 0, kernel);
+}
+
 template <Task task>
 Status launch_matching(int32_t device, Stream stream, const ScoreArguments& arguments) {
+  // A warp each: the baselines have too little to do for more.
+  if (arguments.recipe.matching != MatchingMethod::kHungarian)
+    return launch_in_workspace<32, task, false>(device, stream, arguments, 16);
   const int predictions = static_cast<int>(arguments.predictions.rows),
             objects = static_cast<int>(arguments.truth.rows);
   const int most = std::max(predictions, objects);
@@ -53,13 +70,7 @@ Status launch_matching(int32_t device, Stream stream, const ScoreArguments& argu
     if (most <= 4 * 256)
       return launch<256>(stream, arguments.count, layout.bytes, ScoreKernel<task, 4>{arguments, layout});
   }
-  constexpr int64_t kGroupsPerMultiprocessor = 4;
-  ScoreKernel<task, 0> kernel{arguments, score_layout<task>(predictions, objects, false)};
-  kernel.groups = std::min(arguments.count, multiprocessors(device) * kGroupsPerMultiprocessor);
-  Workspace workspace(device);
-  PERCEPTION_RETURN_IF_ERROR(workspace.allocate(static_cast<size_t>(kernel.groups) * kernel.layout.bytes));
-  kernel.workspace = workspace.as<unsigned char>();
-  return launch<256>(stream, kernel.groups, 0, kernel);
+  return launch_in_workspace<256, task, true>(device, stream, arguments, 4);
 }
 
 Status launch_task(int32_t device, Stream stream, const ScoreArguments& arguments) {

@@ -95,6 +95,102 @@ struct Matched<Task::kCounting> {
   }
 };
 
+// --- Matching that is not optimal. Pairs rows <= cols <= kMostColumns by cost(row, column), as
+// solve_assignment does, and says as it does whether that was possible; costs may be NaN and -infinity as
+// well, where it is not.
+
+// As core/assignment/greedy_assignment.h. Which of equal costs goes first matters only between pairs that
+// share their row or column, and there it is the lower one of the other side, whichever of the two the rows
+// are.
+template <class Lanes, class Cost>
+PERCEPTION_DEVICE bool match_greedily(Lanes& lanes, int rows, int cols, const Cost& cost,
+                                      const AssignmentMemory& memory) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr int kIndexBits = 15;
+  // A lane owns the columns lane.index, lane.index + kSize, ... and of each that is free the first free
+  // row of least cost, in memory.predecessor; -1 where all free rows are forbidden.
+  const auto each_free_column = [&](auto lane, const auto& body) {
+    for (int column = lane.index; column < cols; column += Lanes::kSize)
+      if (memory.row_of_column[column] < 0) body(column, memory.predecessor[column]);
+  };
+  // False where a cost allows no matching.
+  const auto find_nearest = [&](int column, int32_t& nearest) {
+    double least = kInfinity;
+    bool valid = true;
+    nearest = -1;
+    for (int row = 0; row < rows; ++row) {
+      if (memory.column_of_row[row] >= 0) continue;
+      const double distance = cost(row, column);
+      valid &= distance > -kInfinity;  // false for NaN
+      if (!(distance < least)) continue;
+      least = distance;
+      nearest = row;
+    }
+    return valid;
+  };
+
+  lanes.each([&](auto lane) {
+    for (int row = lane.index; row < rows; row += Lanes::kSize) memory.column_of_row[row] = -1;
+    for (int column = lane.index; column < cols; column += Lanes::kSize) memory.row_of_column[column] = -1;
+  });
+  lanes.sync();
+  typename Lanes::template PerLane<bool> refused;
+  lanes.each([&](auto lane) {
+    bool valid = true;
+    each_free_column(lane, [&](int column, int32_t& nearest) { valid &= find_nearest(column, nearest); });
+    refused[lane] = !valid;
+  });
+  if (lanes.any(refused)) return false;
+  for (int pairs = 0; pairs < rows; ++pairs) {
+    typename Lanes::template PerLane<Nearest> candidates;
+    lanes.each([&](auto lane) {
+      Nearest candidate = {kInfinity, ~0u};
+      each_free_column(lane, [&](int column, int32_t row) {
+        if (row < 0) return;
+        const uint32_t key = static_cast<uint32_t>(row) << kIndexBits | static_cast<uint32_t>(column);
+        candidate = nearer(candidate, {cost(row, column), key});
+      });
+      candidates[lane] = candidate;
+    });
+    const Nearest nearest = lanes.least(candidates);
+    lanes.sync();
+    if (nearest.distance == kInfinity) return false;
+    const int row = static_cast<int>(nearest.key >> kIndexBits),
+              column = static_cast<int>(nearest.key & ((1u << kIndexBits) - 1));
+    lanes.each([&](auto lane) {
+      if (lane.index != column % Lanes::kSize) return;
+      memory.column_of_row[row] = column;
+      memory.row_of_column[column] = row;
+    });
+    lanes.sync();
+    lanes.each([&](auto lane) {
+      each_free_column(lane, [&](int other, int32_t& its_row) {
+        if (its_row == row) find_nearest(other, its_row);
+      });
+    });
+  }
+  return true;
+}
+
+// The i-th row with the i-th column.
+template <class Lanes, class Cost>
+PERCEPTION_DEVICE bool match_in_order(Lanes& lanes, int rows, int cols, const Cost& cost,
+                                      const AssignmentMemory& memory) {
+  typename Lanes::template PerLane<bool> refused;
+  lanes.each([&](auto lane) {
+    bool valid = true;
+    for (int i = lane.index; i < cols; i += Lanes::kSize) {
+      memory.row_of_column[i] = i < rows ? i : -1;
+      if (i >= rows) continue;
+      memory.column_of_row[i] = i;
+      valid &= std::isfinite(cost(i, i));
+    }
+    refused[lane] = !valid;
+  });
+  lanes.sync();
+  return !lanes.any(refused);
+}
+
 // Where in a completion's memory its arrays begin, in bytes.
 struct ScoreLayout {
   size_t predicted = 0, truth = 0;  // items; the terms' values are at 0
@@ -126,7 +222,10 @@ ScoreLayout score_layout(int predictions, int objects, bool keeps_costs) {
 // Scores completions: group i completion i, in shared memory. Or, with kColumnsPerLane (which is
 // solve_assignment's) = 0, group i the completions i, i + groups, ... in a workspace; costs are not kept then
 // but computed whenever the solver asks for them.
-template <Task task, int kColumnsPerLane>
+//
+// kOptimal: the recipe's matching is kHungarian. The other methods have a kernel of their own, so that they
+// take no registers from it.
+template <Task task, int kColumnsPerLane, bool kOptimal = true>
 struct ScoreKernel {
   static constexpr bool kKeepsCosts = kColumnsPerLane > 0;
 
@@ -293,43 +392,49 @@ struct ScoreKernel {
                                const Item* truth, int objects, Total& total) const {
     using M = Matched<task>;
     using Number = typename M::Number;
-    constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
     // As in core, the shorter side is the rows. A cost is the same either way round.
     const bool transposed = usable > objects;
     const Item* const row_items = transposed ? truth : predicted;
     const Item* const col_items = transposed ? predicted : truth;
     const int rows = transposed ? objects : usable, cols = transposed ? usable : objects;
     const AssignmentMemory assignment = lay_out(memory + layout.assignment, rows, cols);
-    auto* const costs = reinterpret_cast<Number*>(memory + layout.costs);
-    typename Lanes::template PerLane<bool> refused;
-    lanes.each([&](auto lane) {
-      bool valid = true;
-      for (int column = lane.index; column < cols; column += Lanes::kSize) {
-        const Item own = col_items[column];
-        for (int row = 0; row < rows; ++row) {
-          const Number cost = M::cost(arguments, row_items[row], own);
-          valid &= cost > -kInfinity;  // false for NaN
-          if constexpr (kKeepsCosts) costs[row * cols + column] = cost;
-        }
-      }
-      refused[lane] = !valid;
-    });
-    if (lanes.any(refused)) return false;
-    bool solved;
-    if constexpr (kKeepsCosts) {
-      lanes.sync();
-      solved = solve_assignment<kColumnsPerLane>(
-          lanes, rows, cols, [&](int row, int column) -> double { return costs[row * cols + column]; },
-          assignment);
+    const auto cost_of = [&](int row, int column) -> double {
+      return M::cost(arguments, row_items[row], col_items[column]);
+    };
+    if constexpr (!kOptimal) {
+      const bool matched = arguments.recipe.matching == MatchingMethod::kGreedy
+                               ? match_greedily(lanes, rows, cols, cost_of, assignment)
+                               : match_in_order(lanes, rows, cols, cost_of, assignment);
+      if (!matched) return false;
     } else {
-      solved = solve_assignment<0>(
-          lanes, rows, cols,
-          [&](int row, int column) -> double {
-            return M::cost(arguments, row_items[row], col_items[column]);
-          },
-          assignment, reinterpret_cast<ColumnState*>(memory + layout.costs));
+      constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
+      auto* const costs = reinterpret_cast<Number*>(memory + layout.costs);
+      typename Lanes::template PerLane<bool> refused;
+      lanes.each([&](auto lane) {
+        bool valid = true;
+        for (int column = lane.index; column < cols; column += Lanes::kSize) {
+          const Item own = col_items[column];
+          for (int row = 0; row < rows; ++row) {
+            const Number cost = M::cost(arguments, row_items[row], own);
+            valid &= cost > -kInfinity;  // false for NaN
+            if constexpr (kKeepsCosts) costs[row * cols + column] = cost;
+          }
+        }
+        refused[lane] = !valid;
+      });
+      if (lanes.any(refused)) return false;
+      bool solved;
+      if constexpr (kKeepsCosts) {
+        lanes.sync();
+        solved = solve_assignment<kColumnsPerLane>(
+            lanes, rows, cols, [&](int row, int column) -> double { return costs[row * cols + column]; },
+            assignment);
+      } else {
+        solved = solve_assignment<0>(lanes, rows, cols, cost_of, assignment,
+                                     reinterpret_cast<ColumnState*>(memory + layout.costs));
+      }
+      if (!solved) return false;
     }
-    if (!solved) return false;
 
     const int32_t* const object_of_prediction =
         transposed ? assignment.row_of_column : assignment.column_of_row;

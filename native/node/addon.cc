@@ -55,6 +55,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
   export_kernels(env, exports);
   export_scoring(env, exports);
+  export_metrics(env, exports);
   export_tensorflow(env, exports);
   export_cuda(env, exports);
   return exports;

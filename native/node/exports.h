@@ -11,6 +11,7 @@ namespace perception::node {
 
 void export_kernels(Napi::Env env, Napi::Object exports);
 void export_scoring(Napi::Env env, Napi::Object exports);
+void export_metrics(Napi::Env env, Napi::Object exports);
 void export_tensorflow(Napi::Env env, Napi::Object exports);
 void export_cuda(Napi::Env env, Napi::Object exports);
 

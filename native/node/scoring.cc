@@ -291,6 +291,7 @@ Recipe recipe_from(const Napi::Object& object) {
   recipe.cost_class = number(object.Get("costClass"), "recipe.costs.class");
   recipe.min_iou = number(object.Get("minIou"), "recipe.minIou");
   recipe.classes = static_cast<int32_t>(integer(object.Get("classes"), "recipe.classes", 1));
+  recipe.matching = choice(object.Get("matching"), "recipe.matcher.method", MatchingMethod::kInOrder);
   return recipe;
 }
 

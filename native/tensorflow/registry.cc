@@ -21,10 +21,10 @@ bool equal(const Recipe& a, const Recipe& b) {
   const auto scalars = [](const Recipe& value) {
     const auto& [task, reader, terms, clamp_low, clamp_high, space_fixed, space, format_gate, count_faulty,
                  format_only_without_match, iou_power, iou_epsilon, cost_l1, cost_giou, cost_class, min_iou,
-                 classes] = value;
+                 classes, matching] = value;
     return std::tuple(task, reader, terms.size(), clamp_low, clamp_high, space_fixed, space, format_gate,
                       count_faulty, format_only_without_match, iou_power, iou_epsilon, cost_l1, cost_giou,
-                      cost_class, min_iou, classes);
+                      cost_class, min_iou, classes, matching);
   };
   if (scalars(a) != scalars(b)) return false;
   for (size_t i = 0; i < a.terms.size(); ++i)

@@ -69,10 +69,15 @@ ScoreLayout layout_of(const ScoreCase& batch, bool keeps_costs) {
 
 using Memory = std::vector<unsigned char>;
 
+bool is_optimal(const ScoreCase& batch) { return batch.recipe.matching == MatchingMethod::kHungarian; }
+
 // Scores a batch by groups of `size` lanes, each with memory of exactly the size.
-template <Task task, int kColumnsPerLane, int size>
+template <Task task, int kColumnsPerLane, int size, bool kOptimal = true>
 void score_in_lockstep(const ScoreCase& batch, Scoring& scoring) {
-  ScoreKernel<task, kColumnsPerLane> kernel{scoring.arguments(), layout_of<task>(batch, kColumnsPerLane > 0)};
+  if constexpr (kOptimal && task != Task::kGrounding)
+    if (!is_optimal(batch)) return score_in_lockstep<task, 0, size, false>(batch, scoring);
+  ScoreKernel<task, kColumnsPerLane, kOptimal> kernel{scoring.arguments(),
+                                                      layout_of<task>(batch, kColumnsPerLane > 0)};
   if constexpr (kColumnsPerLane > 0) {
     for (int64_t i = 0; i < batch.count; ++i) {
       Memory memory(kernel.layout.bytes, 0xa5);
@@ -255,12 +260,15 @@ TEST_CASE("device score: infinite rewards are refused where advantages are wante
 
 // Two groups of lanes at once, each of which takes every other completion, so that either may be the one that
 // computes the advantages.
-template <Task task, int kColumnsPerLane>
+template <Task task, int kColumnsPerLane, bool kOptimal = true>
 void score_on_threads(const ScoreCase& batch, const AdvantageOptions* options) {
+  if constexpr (kOptimal && task != Task::kGrounding)
+    if (!is_optimal(batch)) return score_on_threads<task, 0, false>(batch, options);
   constexpr int kLanes = 4;
   CAPTURE(kColumnsPerLane);
   Scoring scoring(batch, options);
-  ScoreKernel<task, kColumnsPerLane> kernel{scoring.arguments(), layout_of<task>(batch, kColumnsPerLane > 0)};
+  ScoreKernel<task, kColumnsPerLane, kOptimal> kernel{scoring.arguments(),
+                                                      layout_of<task>(batch, kColumnsPerLane > 0)};
   const size_t memories = kColumnsPerLane > 0 ? static_cast<size_t>(batch.count) : 2;
   Memory memory(memories * kernel.layout.bytes, 0xa5);
   if constexpr (kColumnsPerLane == 0) {

@@ -50,6 +50,20 @@ inline std::vector<Recipe> recipes_of(Task task) {
     add(recipe, [](Recipe& r) { r.cost_l1 = r.cost_giou = r.cost_class = r.min_iou = 0; });  // all tied
     add(recipe, [](Recipe& r) { r.cost_l1 = r.cost_giou = 0; });
     add(recipe, [](Recipe& r) { r.cost_giou = 1e300; });  // costs that no matching allows
+    for (const MatchingMethod method : {MatchingMethod::kGreedy, MatchingMethod::kInOrder}) {
+      add(recipe, [&](Recipe& r) {
+        r.matching = method;
+        r.min_iou = 0.1;
+      });
+      add(recipe, [&](Recipe& r) {  // ties
+        r.matching = method;
+        r.cost_l1 = r.cost_giou = r.min_iou = 0;
+      });
+      add(recipe, [&](Recipe& r) {
+        r.matching = method;
+        r.cost_giou = 1e300;
+      });
+    }
   } else if (task == Task::kCounting) {
     Recipe recipe;
     recipe.task = task;
@@ -61,6 +75,8 @@ inline std::vector<Recipe> recipes_of(Task task) {
       r.clamp_high = 1;
     });
     add(recipe, [](Recipe& r) { r.format_gate = true; });
+    for (const MatchingMethod method : {MatchingMethod::kGreedy, MatchingMethod::kInOrder})
+      add(recipe, [&](Recipe& r) { r.matching = method; });
   } else {
     Recipe recipe;
     recipe.task = task;

@@ -287,3 +287,51 @@ TEST_CASE("score batch: refuses what does not fit together") {
   refused([](Batch& b) { b.resized_sizes = {100, 100}; });
   refused([](Batch& b) { b.recipe.task = Task::kGrounding; });  // two boxes where one is expected
 }
+
+TEST_CASE("score batch: each method of matching pairs points in its own way") {
+  Recipe recipe;
+  recipe.task = Task::kCounting;
+  recipe.terms = {{Term::kCount, 1}, {Term::kProximity, 0}};
+  recipe.count_faulty = true;
+  Batch batch(recipe);
+  batch.prediction_space = batch.truth_space = Space::kPerMille;
+  batch.add("(30, 0) and (9, 0) and (70, 0)");
+  batch.add_truth({20, 0, 70, 0, 50, 0});
+  const auto check = [&](MatchingMethod method, const std::vector<int32_t>& matches, double distance) {
+    batch.recipe.matching = method;
+    REQUIRE(batch.score().ok());
+    CHECK(batch.matches == matches);
+    CHECK(batch.terms[1] == doctest::Approx(1 - distance / 3 / 1000 / std::sqrt(2)));
+  };
+  check(MatchingMethod::kHungarian, {1, 2, 0}, 11 + 0 + 20);
+  check(MatchingMethod::kGreedy, {0, 2, 1}, 10 + 0 + 41);
+  check(MatchingMethod::kInOrder, {0, 1, 2}, 10 + 61 + 20);
+
+  // In order of what can be used; what is left over on either side has no partner.
+  Batch faulty(recipe);
+  faulty.recipe.matching = MatchingMethod::kInOrder;
+  faulty.prediction_space = faulty.truth_space = Space::kPerMille;
+  faulty.add("(30, 0) and (5,5),(1,1) and (9, 0)");
+  faulty.add_truth({20, 0, 70, 0, 50, 0});
+  REQUIRE(faulty.score().ok());
+  CHECK(faulty.matches == std::vector<int32_t>{0, 2, -1});
+  CHECK(faulty.rewards[0] == doctest::Approx(2.0 / 3));
+}
+
+TEST_CASE("score batch: baselines leave pairs that cost too much unmatched, as the optimum does") {
+  for (const MatchingMethod method : {MatchingMethod::kGreedy, MatchingMethod::kInOrder}) {
+    Recipe recipe;
+    recipe.task = Task::kCounting;
+    recipe.terms = {{Term::kCount, 1}};
+    recipe.matching = method;
+    Batch batch(recipe);
+    batch.prediction_space = batch.truth_space = Space::kPerMille;
+    batch.add("[1e200, 0] [5, 5]");
+    batch.add("[5, 5] [1e200, 0]");
+    batch.add("[5, 5]");
+    for (int i = 0; i < 3; ++i) batch.add_truth({5, 5, 6, 6});
+    REQUIRE(batch.score().ok());
+    CHECK(batch.rewards == std::vector<float>{0, 0, 0.5f});
+    CHECK(batch.matches == std::vector<int32_t>{-1, -1, -1, -1, 0, -1});
+  }
+}

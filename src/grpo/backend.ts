@@ -28,6 +28,7 @@ export async function useBackend(name: BackendName | 'auto' = 'auto'): Promise<C
   if (name !== 'auto' && !backends.includes(name)) {
     throw invalid('INVALID_ARGUMENT', 'backend', `auto, ${backends.join(', ')}`, name);
   }
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2'; // TensorFlow's remarks about the processor are no news
   const require = createRequire(import.meta.url);
   const reasons: string[] = [];
   for (const backend of name === 'auto' ? backends : [name]) {

@@ -35,8 +35,8 @@ export interface Answer {
 export interface Evaluation {
   /**
    * `reward` for all tasks. Detection: `ap`, `ap50`, `ap75` (COCO's, times 100, all detections of equal score), `exact_count`.
-   * Grounding: `mean_iou`, `acc@0.5`. Counting: `exact_count`, `mae`. OCR: `edit_distance` (normalised), `exact`. Shares
-   * are in percent.
+   * Grounding: `mean_iou`, `acc@0.5`. Counting: `exact_count`, `mae`. OCR: `edit_distance` (as a share of the
+   * longer text, 0 to 1), `exact`. Shares of examples, AP and IoU are in percent.
    */
   metrics: Record<string, number>;
   answers: Answer[];
@@ -124,11 +124,14 @@ function measured(task: Task, answers: readonly Answer[]): Record<string, number
     );
   switch (task.name) {
     case 'detection': {
-      // An inverted box is a fault that AP has no place for.
-      const upright = ({ box: [x1, y1, x2, y2] }: SceneObject): boolean => x2 >= x1 && y2 >= y1;
+      // COCO's evaluation forgives an inverted box; as one without area it is the false alarm that it is.
+      const upright = ({ label, box: [x1, y1, x2, y2] }: SceneObject): SceneObject => ({
+        label,
+        box: x2 >= x1 && y2 >= y1 ? [x1, y1, x2, y2] : [x1, y1, x1, y1],
+      });
       const { AP, AP50, AP75 } = evaluateDetections(
         answers.map(({ example }) => listed(example.objects)),
-        answers.map(({ predictions }) => listed(predictions.filter(upright))),
+        answers.map(({ predictions }) => listed(predictions.map(upright))),
       );
       return { ap: percent(AP), ap50: percent(AP50), ap75: percent(AP75), exact_count: exact() };
     }

@@ -172,29 +172,39 @@ const nativeProtocol = (protocol: Protocol, categories: number): NativeDetection
   maxDetections: protocol.maxDetections,
 });
 
+/** `places`: the category of each label's id. */
 const nativeLists = (
   truth: TruthObjects,
-  truthCategories: Int32Array,
   detections: DetectedObjects,
-  categories: Int32Array,
+  places: Int32Array,
 ): NativeObjectLists => ({
   truthBoxes: truth.boxes.values,
-  truthCategories,
+  truthCategories: truth.labels.values.map((id) => places[id]!),
   truthOffsets: truth.offsets.values,
   truthAreas: truth.areas.values,
   truthCrowd: truth.crowd.values,
   truthIgnore: truth.ignore.values,
   boxes: detections.boxes.values,
-  categories,
+  categories: detections.labels.values.map((id) => places[id]!),
   offsets: detections.offsets.values,
   scores: detections.scores.values,
 });
 
-/** Numbers ascending, then texts, then none. */
-function compareLabels(a: Label | null, b: Label | null): number {
-  if (typeof a === 'number' && typeof b === 'number') return a - b;
+/** The ids of `labels` in the order of the labels: numbers ascending, then texts, then none. */
+function ordered(labels: readonly (Label | null)[]): number[] {
   const rank = (label: Label | null): number => (label === null ? 2 : typeof label === 'string' ? 1 : 0);
-  return rank(a) - rank(b) || (a! < b! ? -1 : 1);
+  const compare = (a: Label | null, b: Label | null): number =>
+    rank(a) - rank(b) || (a! < b! ? -1 : a! > b! ? 1 : 0);
+  return [...labels.keys()].sort((i, j) => compare(labels[i]!, labels[j]!));
+}
+
+/** Each id's place in `evaluated`, -1 for the others. */
+function placesOf(evaluated: readonly number[], count: number): Int32Array {
+  const places = new Int32Array(count).fill(-1);
+  evaluated.forEach((id, place) => {
+    places[id] = place;
+  });
+  return places;
 }
 
 function countEach(ids: Int32Array, kinds: number): Int32Array {
@@ -261,7 +271,7 @@ function figuresOf(
 const named = (stats: Float64Array): DetectionFigures =>
   Object.fromEntries(detectionFigures.map((name, i) => [name, stats[i]!])) as DetectionFigures;
 
-/** Collects the images of an evaluation one by one. */
+/** Collects the images of an evaluation, to be evaluated at any time. */
 export class DetectionEvaluator {
   readonly #protocol: Protocol;
   readonly #fixed: readonly Label[] | undefined;
@@ -304,10 +314,11 @@ export class DetectionEvaluator {
   }
 
   /**
-   * Adds one image, which is copied. Values are checked by `summary`, whose messages count the images from 0.
+   * Adds one image, or as many as `offsets` say. They are copied. Values are checked by `summary`, whose messages count
+   * the images from 0.
    * @throws PerceptionError INVALID_ARGUMENT, SHAPE_MISMATCH; then nothing was added
    */
-  add(truth: ImageTruth, detections: ImageDetections): void {
+  add(truth: ImageTruth | Flat<ImageTruth>, detections: ImageDetections | Flat<ImageDetections>): void {
     this.#append(() => {
       this.#truth.append(truth, 'truth');
       this.#detections.append(detections, 'detections');
@@ -359,20 +370,14 @@ export class DetectionEvaluator {
     const objectsOf = countEach(this.#truth.labels.values, labels.length);
     const detectionsOf = countEach(this.#detections.labels.values, labels.length);
 
-    // The evaluated labels' places; -1 for the others.
     const evaluated = this.#fixed
       ? this.#fixed.map((label, i) => this.#ids.of(label, 'categories', i))
-      : [...labels.keys()]
-          .filter((id) => !protocol.byCategory || (labels[id] !== null && objectsOf[id]! > 0))
-          .sort((a, b) => compareLabels(labels[a]!, labels[b]!));
-    const placeOf = new Int32Array(labels.length).fill(-1);
-    evaluated.forEach((id, place) => {
-      placeOf[id] = place;
-    });
+      : ordered(labels).filter((id) => !protocol.byCategory || (labels[id] !== null && objectsOf[id]! > 0));
+    const places = placesOf(evaluated, labels.length);
     const leftOut = (counts: Int32Array): Record<string, number> =>
       Object.fromEntries(
         labels.flatMap((label, id) =>
-          placeOf[id]! < 0 && counts[id]! > 0 ? [[String(label), counts[id]!]] : [],
+          places[id]! < 0 && counts[id]! > 0 ? [[String(label), counts[id]!]] : [],
         ),
       );
 
@@ -405,12 +410,7 @@ export class DetectionEvaluator {
         native.evaluateDetections(
           {
             ...nativeProtocol(protocol, evaluated.length),
-            ...nativeLists(
-              this.#truth,
-              this.#truth.labels.values.map((id) => placeOf[id]!),
-              this.#detections,
-              this.#detections.labels.values.map((id) => placeOf[id]!),
-            ),
+            ...nativeLists(this.#truth, this.#detections, places),
             averagePrecision,
             recall,
             objects,
@@ -528,29 +528,22 @@ function averagePrecisionCall(
   };
   const groupSize = wholeNumber(o.groupSize ?? 1, 'groupSize', 1);
   const ids = new LabelIds();
-  const none = ids.of(null, 'labels', 0);
   const truth = new TruthObjects(ids, protocol.byCategory);
   const found = new DetectedObjects(ids, protocol.byCategory);
   appendAll(truth, groundTruth, 'groundTruth');
   appendAll(found, detections, 'detections');
-  if (truth.images * groupSize !== found.images) {
-    throw invalid(
-      'SHAPE_MISMATCH',
-      'detections',
-      `${groupSize} for each of the ${truth.images} entries of groundTruth`,
-      found.images,
-    );
-  }
-  // A box without a label is of no category.
-  const categories = (labels: Int32Array): Int32Array =>
-    protocol.byCategory ? labels.map((id) => (id === none ? -1 : id)) : labels;
+  const { labels } = ids;
+  const places = placesOf(
+    ordered(labels).filter((id) => !protocol.byCategory || labels[id] !== null),
+    labels.length,
+  );
   const out = new Float32Array(found.images);
   return {
     start: (native, async) =>
       native.averagePrecision(
         {
-          ...nativeProtocol(protocol, ids.labels.length),
-          ...nativeLists(truth, categories(truth.labels.values), found, categories(found.labels.values)),
+          ...nativeProtocol(protocol, labels.length),
+          ...nativeLists(truth, found, places),
           perTruth: groupSize,
           out,
         },

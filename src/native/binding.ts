@@ -71,6 +71,8 @@ export interface Binding {
     async: boolean,
   ): Result<void>;
   score(request: NativeScoreRequest, async: boolean): Result<SpaceCounts>;
+  evaluateDetections(request: NativeDetectionRequest, async: boolean): Result<void>;
+  averagePrecision(request: NativeAveragePrecisionRequest, async: boolean): Result<void>;
   /** Padded `[batch, n, 4]` x `[batch, m, 4]`; counts `[batch]` or empty for all rows. */
   pairwiseIouPadded(
     a: Float32Array,
@@ -270,6 +272,8 @@ export interface NativeRecipe {
   costClass: number;
   minIou: number;
   classes: number;
+  /** How predictions and objects are paired. */
+  matching: number;
 }
 
 export interface NativeVocabulary {
@@ -347,6 +351,48 @@ export interface NativeDeviceScoreRequest {
   std: Float32Array | undefined;
 }
 
+/** core/metrics/detection.h: DetectionTruth and Detections. */
+export interface NativeObjectLists {
+  truthBoxes: Float64Array;
+  truthCategories: Int32Array;
+  truthOffsets: Int32Array;
+  /** NaN: the box's own. */
+  truthAreas: Float64Array;
+  truthCrowd: Uint8Array;
+  truthIgnore: Uint8Array;
+  boxes: Float64Array;
+  categories: Int32Array;
+  offsets: Int32Array;
+  scores: Float64Array;
+}
+
+/** core/metrics/detection.h: DetectionProtocol. */
+export interface NativeDetectionProtocol {
+  format: number;
+  categoryCount: number;
+  byCategory: boolean;
+  thresholds: Float64Array;
+  areaRanges: Float64Array;
+  maxDetections: Int32Array;
+}
+
+/** core/metrics/detection.h: request and result in one object. */
+export interface NativeDetectionRequest extends NativeDetectionProtocol, NativeObjectLists {
+  averagePrecision: Float64Array;
+  recall: Float64Array;
+  objects: Int32Array;
+  precision: Float64Array | undefined;
+  scoresAtRecall: Float64Array | undefined;
+  matches: Int32Array | undefined;
+  ignored: Uint8Array | undefined;
+  ignoredTruth: Uint8Array | undefined;
+}
+
+export interface NativeAveragePrecisionRequest extends NativeDetectionProtocol, NativeObjectLists {
+  perTruth: number;
+  out: Float32Array;
+}
+
 export interface SpaceCounts {
   predictions: number;
   predictionsOutside: number;
@@ -377,6 +423,8 @@ export const bindingNames: readonly (keyof Binding)[] = [
   'groupAdvantages',
   'editDistance',
   'score',
+  'evaluateDetections',
+  'averagePrecision',
   'parse',
   'pairwiseIouPadded',
   'pairwiseIouGradient',

@@ -22,8 +22,16 @@ export type TermName =
   | 'recall'
   | 'bleu';
 
-/** What a detection's pairs cost: `l1 * |Δ(centre, size)| - giou * GIoU - class * p(true class)`. */
+/**
+ * How predictions are paired with objects, each with one at most: at the least total cost; greedily, the cheapest pair
+ * first, then the cheapest of what is still free, and so on; or the i-th prediction that can be used with the i-th object.
+ */
+export type MatchingMethod = 'hungarian' | 'greedy' | 'in-order';
+
+/** What a detection's pairs cost, `l1 * |Δ(centre, size)| - giou * GIoU - class * p(true class)`, and how they are found. */
 export interface Matcher {
+  /** Default 'hungarian'. */
+  method?: MatchingMethod;
   l1: number;
   giou: number;
   class: number;
@@ -54,7 +62,8 @@ export interface Recipe {
   iouPower?: number;
   /** Detection: added to denominators. */
   iouEpsilon?: number;
-  matcher?: Matcher;
+  /** Detection; counting has the method alone, since its pairs cost their distance. */
+  matcher?: Matcher | Pick<Matcher, 'method'>;
   /** Detection: taken off for each share of unmatched predictions and unmatched objects. */
   missingPenalty?: number;
   vocabulary?: VocabularyOption;
@@ -140,6 +149,7 @@ const tasks: readonly Task[] = ['grounding', 'detection', 'counting', 'ocr'];
 const readers: readonly Reader[] = ['any', 'pr1-grounding', 'pr1-detection', 'pr1-counting', 'text'];
 /** @internal */
 export const spaces: readonly CoordinateSpace[] = ['pixels', 'per-mille', 'unit'];
+const matchingMethods: readonly MatchingMethod[] = ['hungarian', 'greedy', 'in-order'];
 const termNames: readonly TermName[] = [
   'format',
   'iou',
@@ -167,6 +177,13 @@ const readersOf: Readonly<Record<Task, readonly Reader[]>> = {
   detection: ['any', 'pr1-detection'],
   counting: ['any', 'pr1-counting'],
   ocr: ['text'],
+};
+
+const matcherMembersOf: Readonly<Record<Task, readonly (keyof Matcher)[]>> = {
+  grounding: [],
+  detection: ['method', 'l1', 'giou', 'class', 'minIou'],
+  counting: ['method'],
+  ocr: [],
 };
 
 const members: readonly (keyof Recipe)[] = [
@@ -242,12 +259,6 @@ function compile(recipe: Recipe, name: string): CompiledRecipe {
   if (!Array.isArray(clamp) || clamp.length !== 2 || !(clamp[0] <= clamp[1])) {
     throw invalid('INVALID_RECIPE', 'recipe.clamp', '[low, high] with low <= high', clamp);
   }
-  const matcher = recipe.matcher;
-  if (task === 'detection' && (typeof matcher !== 'object' || matcher === null)) {
-    throw invalid('INVALID_RECIPE', 'recipe.matcher', '{l1, giou, class, minIou} for detection', matcher);
-  }
-  const cost = (key: keyof Matcher): number =>
-    matcher ? atLeastZero(matcher[key], `recipe.matcher.${key}`) : 0;
   const vocabulary = task === 'detection' ? vocabularyOf(recipe.vocabulary ?? 'coco-80') : undefined;
   const iouPower = recipe.iouPower ?? 1;
   if (!(iouPower > 0) || !Number.isFinite(iouPower)) {
@@ -275,12 +286,37 @@ function compile(recipe: Recipe, name: string): CompiledRecipe {
       formatOnlyWithoutMatch: flag(recipe.formatOnlyWithoutMatch, 'formatOnlyWithoutMatch'),
       iouPower,
       iouEpsilon: atLeastZero(recipe.iouEpsilon ?? 0, 'recipe.iouEpsilon'),
-      costL1: cost('l1'),
-      costGiou: cost('giou'),
-      costClass: cost('class'),
-      minIou: cost('minIou'),
+      ...matcherOf(recipe, task),
       classes: vocabulary?.classes ?? 1,
     },
+  };
+}
+
+type NativeMatcher = Pick<NativeRecipe, 'matching' | 'costL1' | 'costGiou' | 'costClass' | 'minIou'>;
+
+function matcherOf(recipe: Recipe, task: Task): NativeMatcher {
+  const known = matcherMembersOf[task];
+  const matcher: Partial<Matcher> | undefined = recipe.matcher;
+  if (matcher === undefined ? task === 'detection' : typeof matcher !== 'object' || matcher === null) {
+    throw invalid('INVALID_RECIPE', 'recipe.matcher', `{${known.join(', ')}} for ${task}`, matcher);
+  }
+  for (const key of Object.keys(matcher ?? {})) {
+    if (!(known as readonly string[]).includes(key)) {
+      throw new PerceptionError(
+        'INVALID_RECIPE',
+        `recipe.matcher.${key}: unknown member for ${task}; known are ${known.join(', ') || 'none'}`,
+      );
+    }
+  }
+  const method = oneOf(matcher?.method ?? 'hungarian', matchingMethods, 'recipe.matcher.method');
+  const cost = (key: Exclude<keyof Matcher, 'method'>): number =>
+    task === 'detection' ? atLeastZero(matcher?.[key], `recipe.matcher.${key}`) : 0;
+  return {
+    matching: matchingMethods.indexOf(method),
+    costL1: cost('l1'),
+    costGiou: cost('giou'),
+    costClass: cost('class'),
+    minIou: cost('minIou'),
   };
 }
 

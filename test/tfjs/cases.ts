@@ -346,6 +346,8 @@ broken.predictions.forEach(({ items, labels }, i) => {
 const dots = scenes(7, 6, 4, 1000);
 if (dots.predictions[3]!.items[0]) dots.predictions[3]!.items[0] = [Number.NaN, 1, 2, 3];
 const single = scenes(8, 1, 1);
+// So close that the methods of matching differ.
+const crowded = scenes(9, 6, 4, 60);
 
 const someInfinite = (random: Generator, row: number, col: number): number =>
   row === col || random.next() < 0.5 ? random.next() : Infinity;
@@ -433,6 +435,25 @@ export const cases: readonly Case[] = [
     broken.predictions,
     broken.truths,
   ),
+  ...(['hungarian', 'greedy', 'in-order'] as const).flatMap((method) => [
+    rewardCase(
+      'detection',
+      `matching ${method}`,
+      {
+        extends: 'perception-r1/detection-strict',
+        matcher: { l1: 5, giou: 2, class: 1, minIou: 0.05, method },
+      },
+      crowded.predictions,
+      crowded.truths,
+    ),
+    rewardCase(
+      'counting',
+      `matching ${method}`,
+      { extends: 'perception-r1/counting-strict', matcher: { method } },
+      points(crowded.predictions),
+      points(crowded.truths),
+    ),
+  ]),
   rewardCase('detection', 'one answer', undefined, single.predictions, single.truths),
   rewardCase(
     'detection',

@@ -35,6 +35,13 @@ enum class Term : uint8_t {
   kBleu,        // OCR: sentence BLEU-4
 };
 
+// How predictions are paired with objects of the ground truth.
+enum class MatchingMethod : uint8_t {
+  kHungarian,  // at the least total cost
+  kGreedy,     // the cheapest pair first, then the cheapest of those still free, ...
+  kInOrder     // the i-th usable prediction with the i-th object
+};
+
 constexpr size_t kTerms = static_cast<size_t>(Term::kBleu) + 1;
 
 struct WeightedTerm {
@@ -88,6 +95,8 @@ struct Recipe {
   // being the softmax of the one-hot label over `classes`. Matched pairs with IoU <= min_iou are dropped.
   double cost_l1 = 0, cost_giou = 0, cost_class = 0, min_iou = 0;
   int32_t classes = 1;
+
+  MatchingMethod matching = MatchingMethod::kHungarian;  // detection and counting
 };
 
 }  // namespace perception

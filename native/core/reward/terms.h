@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/assignment/greedy_assignment.h"
 #include "core/assignment/linear_sum_assignment.h"
 #include "core/geometry/box.h"
 #include "core/reward/formulas.h"
@@ -18,6 +19,7 @@ struct Matching {
   std::vector<int32_t> object_of_prediction;  // per usable prediction: the object matched with it, or -1
   std::vector<double> cost;
   AssignmentWorkspace assignment;
+  GreedyWorkspace greedy;
 };
 
 struct DetectionItems {
