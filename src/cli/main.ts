@@ -6,6 +6,8 @@ import { recipes } from '../rewards/recipes.js';
 import { doctor } from './doctor.js';
 import { score } from './score.js';
 import { setupTfjs } from './setup-tfjs.js';
+import { defineStudy } from './study.js';
+import { defineTrain } from './train.js';
 import { FileError, UsageError } from './usage.js';
 
 const wholeNumber =
@@ -20,7 +22,9 @@ const wholeNumber =
 
 let exitCode = 0;
 const program = new Command('perception-r1')
-  .description('Rewards for visual perception: scores what a model wrote against what is true.')
+  .description(
+    'Rewards for visual perception: scores what a model wrote against what is true, and trains models by it.',
+  )
   .version(packageVersion)
   .exitOverride()
   .configureHelp({ helpWidth: 110 });
@@ -108,11 +112,19 @@ Examples:
     exitCode = await setupTfjs(options);
   });
 
+defineTrain(program, (code) => {
+  exitCode = code;
+});
+defineStudy(program, (code) => {
+  exitCode = code;
+});
+
 program.addHelpText(
   'after',
   `
 Examples:
   perception-r1 score --recipe perception-r1/counting --input rollouts.jsonl --group-size 8
+  perception-r1 train --stage sft --task detection
   perception-r1 doctor`,
 );
 

@@ -169,6 +169,10 @@ onEachBackend(() => {
     for (const g of gradients.slice(0, 4)) stopped.apply(gradientsFor(first, g), { maxGradNorm: 1 });
     const saved = stopped.state();
     expect(saved.step).toBe(4);
+    const written = stopped.state();
+    written.m.fill(1);
+    written.v.fill(1);
+    expect(stopped.state()).toEqual(saved);
     stopped.apply(gradientsFor(first, gradients[8]!));
 
     // Weights as they were after four steps: from a second run of them.
