@@ -63,7 +63,7 @@ test('one table needs its own runs and what they begin with', () => {
 
 test('steps are scaled, and scenes only down', () => {
   const [run] = planRuns({ seeds: [1], only: ['tasks'], scale: 0.1 });
-  expect([run!.options.steps, run!.options.evaluation!.examples]).toEqual([160, 40]);
+  expect([run!.options.steps, run!.options.evaluation!.examples]).toEqual([180, 40]);
   const [longer] = planRuns({ seeds: [1], only: ['tasks'], scale: 2 });
   expect([longer!.options.steps, longer!.options.evaluation!.examples]).toEqual([3200, 400]);
 });
@@ -231,7 +231,7 @@ test('tables of runs: mean, deviation, gains seed by seed, and what is missing',
     name: 'counting-seed-2',
     state: 'begun',
     step: 200,
-    steps: 240,
+    steps: 300,
     trainingSeconds: 90,
     evaluationSeconds: 30,
   });
@@ -255,8 +255,8 @@ test('tables of runs: mean, deviation, gains seed by seed, and what is missing',
   expect(text).toContain('| + GRPO | 0 | 18.0 ± 2.0 | missing | missing | missing | 0.000 ± 0.000 |');
   expect(text).toContain('| + GRPO | 0 | 0.1000 ± 0.0000 (2 of 3) |');
   expect(text).toContain('| + GRPO | 0 | 60.0 (1 of 3) |');
-  expect(text).toContain('| counting-seed-2 | 200 of 240 | 1.5 | 0.5 | not finished |');
-  expect(text).toContain('| counting-seed-3 | 0 of 240 | 0.0 | 0.0 | missing |');
+  expect(text).toContain('| counting-seed-2 | 200 of 300 | 1.5 | 0.5 | not finished |');
+  expect(text).toContain('| counting-seed-3 | 0 of 300 | 0.0 | 0.0 | missing |');
   expect(sentence(improved)).toBe(
     '**GRPO improves detection** (AP, T = 0): holds here. 18 against 12, a gain of 6 ± 1.15 (standard error), 3 seeds. Paper: AP on COCO 16.1 -> 31.9.',
   );
@@ -269,7 +269,7 @@ test('a run of other settings is refused, and one that begins with another start
   expect(readRun(output, run).state).toBe('finished');
   const [other] = planRuns({ seeds: [1], only: ['tasks'] }) as [PlannedRun];
   expect(() => readRun(output, other)).toThrow(
-    'start-seed-1: expected a run with steps 1600, received one with 800',
+    'start-seed-1: expected a run with steps 1800, received one with 900',
   );
   expect(() => readRun(output, { ...run, from: 'x' })).toThrow(
     'expected a run with from "x", received one with nothing',
@@ -280,7 +280,7 @@ test('a run whose last step was logged but not saved is not finished', () => {
   const output = temporaryFolder();
   const [run] = planRuns({ seeds: [1], only: ['tasks'] }) as [PlannedRun];
   makeRun(output, run);
-  rmSync(join(output, run.name, 'checkpoints', 'step-001600.safetensors'));
+  rmSync(join(output, run.name, 'checkpoints', 'step-001800.safetensors'));
   expect(readRun(output, run).state).toBe('begun');
 });
 
@@ -290,14 +290,14 @@ test('the time left goes by what was measured', () => {
     run,
     state,
     step,
-    steps: 1600,
+    steps: 1800,
     seconds: { training, evaluation: 0 },
   });
   const { total } = remainingSeconds([result('missing', 0, 0)]);
   expect(remainingSeconds([result('missing', 0, 0)]).left).toBe(total);
   const mixed = remainingSeconds([
-    result('finished', 1600, 2 * total),
-    result('begun', 800, total),
+    result('finished', 1800, 2 * total),
+    result('begun', 900, total),
     result('missing', 0, 0),
   ]);
   expect(mixed.left).toBeCloseTo(3 * total, 6);
@@ -346,7 +346,7 @@ test('the runner does each run once, with its share of threads, and begins with 
     failed: 0,
     total: 4,
     share: 0,
-    running: [{ name: 'start-seed-1', steps: 1600 }],
+    running: [{ name: 'start-seed-1', steps: 1800 }],
   });
   expect(Math.max(...seen.map(({ running }) => running.length))).toBe(2);
   expect(seen.at(-1)).toMatchObject({ finished: 4, share: 1, secondsLeft: 0, running: [] });
@@ -374,7 +374,7 @@ test('a run that fails is told, and stops only those that begin with it', async 
     'start-seed-1': `no luck (exit code 1; ${join(output, 'logs', 'start-seed-1.log')})`,
     'detection-seed-1': 'it begins with start-seed-1, which failed',
     'ocr-seed-1': 'it begins with start-seed-1, which failed',
-    'ocr-seed-2': 'it ended after step 1 of 240',
+    'ocr-seed-2': 'it ended after step 1 of 300',
   });
   expect(notes).toContain('detection-seed-1 failed: it begins with start-seed-1, which failed');
 });

@@ -250,15 +250,15 @@ describe('train', () => {
 
   test('several tasks are evaluated each by itself', async () => {
     const path = fresh();
-    const tasks: TrainOptions['tasks'] = ['ocr', { name: 'grounding', weight: 2 }];
+    const tasks: TrainOptions['tasks'] = ['ocr', { name: 'counting', weight: 2 }];
     await train({ ...sft, tasks, steps: 1, evaluation: { examples: 10, temperatures: [0.5] } }, path);
     expect(Object.keys(metricsOf(path)[0]!)).toEqual([
       'eval_t0.5/ocr/reward',
       'eval_t0.5/ocr/edit_distance',
       'eval_t0.5/ocr/exact',
-      'eval_t0.5/grounding/reward',
-      'eval_t0.5/grounding/mean_iou',
-      'eval_t0.5/grounding/acc@0.5',
+      'eval_t0.5/counting/reward',
+      'eval_t0.5/counting/exact_count',
+      'eval_t0.5/counting/mae',
     ]);
     expect(RunFolder.open(path).samples()[0]!.scenes).toHaveLength(8);
   });

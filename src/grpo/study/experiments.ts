@@ -70,7 +70,7 @@ const start = (think: boolean): Experiment => ({
     ...shared,
     stage: 'sft',
     tasks: tasks.map((name) => ({ name, think })),
-    steps: 1600,
+    steps: 1800,
     batchSize: 32,
   },
 });
@@ -81,10 +81,11 @@ const grpo = (task: TaskName, options: TrainOptions = {}, from = 'start'): Exper
     ...shared,
     stage: 'grpo',
     tasks: [task],
-    steps: 240,
+    steps: 300,
     promptsPerStep: 32,
     numGenerations: 8,
-    optimizer: { learningRate: 1e-4 },
+    temperature: 0.7,
+    optimizer: { learningRate: 4e-4, decay: 'linear' },
     ...options,
   },
 });
@@ -96,7 +97,7 @@ const sft = (task: TaskName): Experiment => ({
     ...shared,
     stage: 'sft',
     tasks: [task],
-    steps: 240,
+    steps: 300,
     batchSize: 32,
     optimizer: { warmupSteps: 20 },
   },
@@ -212,7 +213,7 @@ export const comparisons: readonly Comparison[] = [
   {
     name: 'tasks',
     title: 'Four tasks: the supervised start and GRPO',
-    text: 'One policy per seed is trained on the targets of all four tasks, then 240 steps of GRPO (32 prompts x 8 completions) on one of them.',
+    text: 'One policy per seed is trained on the targets of all four tasks, then 300 steps of GRPO (32 prompts x 8 completions) on one of them.',
     parts: (['detection', 'counting', 'grounding', 'ocr'] as const).map((task) => ({
       title: titles[task],
       rows: [
@@ -357,7 +358,7 @@ export const comparisons: readonly Comparison[] = [
   {
     name: 'stages',
     title: 'Reinforcement learning, supervised training, or both',
-    text: `All by the same number of updates, 240. SFT is the start trained further on the targets of the one task, RL the start trained by
+    text: `All by the same number of updates, 300. SFT is the start trained further on the targets of the one task, RL the start trained by
 GRPO, SFT, then RL the one after the other. The start is here what the pretrained model is in the paper, so that its "RL only" is
 RL here; RL from random weights has no counterpart there. Minutes are of the last training alone.`,
     parts: (['detection', 'counting', 'grounding', 'ocr'] as const).map((task) => {
