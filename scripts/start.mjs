@@ -42,8 +42,10 @@ if (backend === undefined) {
   console.log(`\nBackend: ${backend}, ${why[backend]}.`);
 }
 
+// Those of the study (docs/study.md), with more steps.
+const settings = `--steps ${backend === 'tensorflow' ? 400 : 300} --temperature 0.7 --learning-rate 4e-4 --decay linear`;
 const size = backend === 'tensorflow' ? 'small' : 'tiny';
-let warm = `assets/warm-start/detection-${size}.safetensors`;
+let warm = `assets/warm-start/${size}.safetensors`;
 const left = () => Math.max(0.5, (minutes[backend] ?? 10) - (performance.now() - began) / 60_000).toFixed(2);
 if (!existsSync(join(root, warm))) {
   warm = `runs/warm-start-${backend}-${new Date().toISOString().slice(0, 19).replaceAll(/\D/g, '')}`;
@@ -55,6 +57,6 @@ if (!existsSync(join(root, warm))) {
   if (code !== 0) process.exit(code);
 }
 process.exitCode = await perceptionR1(
-  `train --stage grpo --task detection --backend ${backend} --from ${warm} --max-minutes ${left()}`,
+  `train --stage grpo --task detection --backend ${backend} --from ${warm} ${settings} --max-minutes ${left()}`,
   args,
 );

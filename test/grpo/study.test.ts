@@ -65,7 +65,7 @@ test('steps are scaled, and scenes only down', () => {
   const [run] = planRuns({ seeds: [1], only: ['tasks'], scale: 0.1 });
   expect([run!.options.steps, run!.options.evaluation!.examples]).toEqual([180, 40]);
   const [longer] = planRuns({ seeds: [1], only: ['tasks'], scale: 2 });
-  expect([longer!.options.steps, longer!.options.evaluation!.examples]).toEqual([3200, 400]);
+  expect([longer!.options.steps, longer!.options.evaluation!.examples]).toEqual([3600, 400]);
 });
 
 test('the recipes reward what their tables say', () => {
