@@ -43,6 +43,9 @@ test('holds what it needs and nothing that npm would build by itself', () => {
   for (const file of [
     'dist/index.js',
     'dist/index.d.ts',
+    'dist/tfjs/index.js',
+    'dist/metrics/index.js',
+    'dist/grpo/index.js',
     'dist/cli/main.js',
     'CMakeLists.txt',
     'native/sources.json',

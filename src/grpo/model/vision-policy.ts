@@ -27,7 +27,7 @@ export interface VisionSize {
   decoderLayers: number;
 }
 
-/** 0.15, 0.6 and 5 million parameters. */
+/** 0.13, 0.69 and 4.6 million parameters. */
 export const visionSizes = {
   tiny: { width: 48, heads: 4, headWidth: 16, encoderLayers: 1, decoderLayers: 1 },
   small: { width: 96, heads: 4, headWidth: 32, encoderLayers: 2, decoderLayers: 2 },
