@@ -23,7 +23,10 @@ const defaults = {
 
 function trainer(options: Partial<GrpoOptions> = {}): { grpo: GrpoTrainer; policy: ToyPolicy } {
   const policy = (options.policy as ToyPolicy | undefined) ?? new ToyPolicy();
-  return { grpo: new GrpoTrainer({ tasks: [{ task: toyTask('427') }], ...defaults, ...options, policy }), policy };
+  return {
+    grpo: new GrpoTrainer({ tasks: [{ task: toyTask('427') }], ...defaults, ...options, policy }),
+    policy,
+  };
 }
 
 async function collect(steps: AsyncIterable<TrainingStep>): Promise<TrainingStep[]> {
