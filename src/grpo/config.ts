@@ -1,7 +1,7 @@
 import { invalid, PerceptionError } from '../errors.js';
 import { type AdvantageFormula, formulaOptions, nativeFormula } from '../ops/advantages.js';
 import { editDistance } from '../ops/text.js';
-import { choice, finiteNumber, optionsObject, wholeNumber } from '../ops/validate.js';
+import { aboveZero, atLeastZero, choice, finiteNumber, optionsObject, wholeNumber } from '../ops/validate.js';
 import { compileRecipe, type RecipeInput, type RecipeName, recipes } from '../rewards/recipes.js';
 import { type BackendName, backends } from './backend.js';
 import { grpoDefaults, type Stage, stages, supervisedDefaults } from './defaults.js';
@@ -423,16 +423,6 @@ export function within<T>(name: string, body: () => T): T {
     if (!(error instanceof PerceptionError)) throw error;
     throw new PerceptionError(error.code, `${name}: ${error.message}`, { cause: error });
   }
-}
-
-function atLeastZero(value: unknown, name: string): number {
-  if (finiteNumber(value, name) >= 0) return value as number;
-  throw invalid('INVALID_ARGUMENT', name, 'a number of at least 0', value);
-}
-
-function aboveZero(value: unknown, name: string): number {
-  if (finiteNumber(value, name) > 0) return value as number;
-  throw invalid('INVALID_ARGUMENT', name, 'a number above 0', value);
 }
 
 function shareOf(value: unknown, name: string): number {

@@ -2,7 +2,7 @@ import type { Scalar, Tensor, Tensor2D, TensorLike } from '@tensorflow/tfjs-core
 import * as tf from '@tensorflow/tfjs-core';
 import { invalid, PerceptionError } from '../errors.js';
 import type { AdvantageFormula } from '../ops/advantages.js';
-import { choice, finiteNumber, optionsObject, wholeNumber } from '../ops/validate.js';
+import { atLeastZero, choice, finiteNumber, optionsObject, wholeNumber } from '../ops/validate.js';
 import { TensorArguments } from '../tfjs/arguments.js';
 
 const lossTypes = ['grpo', 'bnpo', 'dr_grpo', 'dapo', 'cispo', 'sapo', 'vespo', 'luspo'] as const;
@@ -122,12 +122,6 @@ function settingsOf(options: GrpoLossOptions | undefined): Settings {
         : wholeNumber(o.maxCompletionLength, 'maxCompletionLength', 1),
     entropyCoef: finiteNumber(o.entropyCoef ?? 0, 'entropyCoef'),
   };
-}
-
-function atLeastZero(value: unknown, name: string): number {
-  const number = finiteNumber(value, name);
-  if (number < 0) throw invalid('INVALID_ARGUMENT', name, 'a number of at least 0', value);
-  return number;
 }
 
 /** The inputs as tensors, 0 where the mask is; advantages `[B, 1]` or `[B, L]`. */

@@ -1,7 +1,7 @@
 import type { NamedTensorMap, Tensor, Tensor1D, Variable } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { invalid, PerceptionError } from '../errors.js';
-import { choice, finiteNumber, optionsObject, typedArray, wholeNumber } from '../ops/validate.js';
+import { aboveZero, atLeastZero, choice, optionsObject, typedArray, wholeNumber } from '../ops/validate.js';
 
 export interface AdamWOptions {
   learningRate: number;
@@ -241,18 +241,6 @@ export class AdamW {
 /** A scalar as a vector of one, anything else as it is: there is then a first axis. */
 function lined(x: Tensor): Tensor {
   return x.rank === 0 ? tf.reshape(x, [1]) : x;
-}
-
-function atLeastZero(value: unknown, name: string): number {
-  const number = finiteNumber(value, name);
-  if (number < 0) throw invalid('INVALID_ARGUMENT', name, 'a number of at least 0', value);
-  return number;
-}
-
-function aboveZero(value: unknown, name: string): number {
-  const number = finiteNumber(value, name);
-  if (number <= 0) throw invalid('INVALID_ARGUMENT', name, 'a number above 0', value);
-  return number;
 }
 
 function share(value: unknown, name: string): number {

@@ -57,6 +57,18 @@ export function finiteNumber(value: unknown, name: string): number {
   return value;
 }
 
+export function atLeastZero(value: unknown, name: string): number {
+  const number = finiteNumber(value, name);
+  if (number < 0) throw invalid('INVALID_ARGUMENT', name, 'a number of at least 0', value);
+  return number;
+}
+
+export function aboveZero(value: unknown, name: string): number {
+  const number = finiteNumber(value, name);
+  if (number <= 0) throw invalid('INVALID_ARGUMENT', name, 'a number above 0', value);
+  return number;
+}
+
 /** A plain object of options; unknown keys are refused, since a misspelt option would be silently without effect. */
 export function optionsObject<T extends object>(
   value: T | undefined,

@@ -1,4 +1,4 @@
-import cliProgress from 'cli-progress';
+import { progressBar } from '../../progress.js';
 import type { StepLine } from './folder.js';
 
 export interface ProgressOptions {
@@ -78,15 +78,7 @@ export function startProgress({
     };
   }
 
-  const bar = new cliProgress.SingleBar({
-    stream: process.stderr,
-    format: `${label} {bar} {value}/{total} | {figures}`,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    barsize: 20,
-    linewrap: true, // the terminal's own setting stays, which a killed process could not restore
-    gracefulExit: false, // signals are the command's: it has a checkpoint to save
-  });
+  const bar = progressBar(`${label} {bar} {value}/{total} | {figures}`, { barsize: 20 });
   bar.start(total, done, { figures: '' });
   return {
     update: (line) => {

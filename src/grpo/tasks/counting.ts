@@ -1,6 +1,6 @@
 import type { Kind } from './kind.js';
 import { countingBefore } from './phrases.js';
-import { composeScene } from './scene.js';
+import { composeAmong } from './scene.js';
 import { boxText, referenceText } from './task.js';
 
 /** The boxes of all digits of a kind, among up to two others. Ground truth is their centres. */
@@ -10,17 +10,9 @@ export const counting: Kind = {
   reading: false,
   compose(random, split, maxObjects) {
     const asked = random.integer(10);
-    const labels = Array.from({ length: 1 + random.integer(maxObjects) }, () => asked);
-    for (let others = random.integer(3); others > 0; others--) {
-      labels.push((asked + 1 + random.integer(9)) % 10);
-    }
-    const { image, objects } = composeScene(random, split, labels);
-    return {
-      image,
-      prompt: `${countingBefore}${asked}`,
-      objects: objects.filter(({ label }) => label === `${asked}`),
-      shown: objects,
-    };
+    const count = 1 + random.integer(maxObjects);
+    const others = random.integer(3);
+    return { ...composeAmong(random, split, asked, count, others), prompt: `${countingBefore}${asked}` };
   },
   groundTruth: (objects) => ({
     points: objects.map(({ box: [x1, y1, x2, y2] }) => [(x1 + x2) / 2, (y1 + y2) / 2]),

@@ -1,6 +1,6 @@
 import type { Kind } from './kind.js';
 import { groundingAfter, groundingBefore } from './phrases.js';
-import { composeScene } from './scene.js';
+import { composeAmong } from './scene.js';
 import { boxText, referenceText } from './task.js';
 
 /** The box of a digit that is in the scene once, among others. */
@@ -10,16 +10,9 @@ export const grounding: Kind = {
   reading: false,
   compose(random, split, maxObjects) {
     const asked = random.integer(10);
-    const others = Array.from({ length: 1 + random.integer(maxObjects - 1) }, () => {
-      return (asked + 1 + random.integer(9)) % 10;
-    });
-    const { image, objects } = composeScene(random, split, [asked, ...others]);
-    return {
-      image,
-      prompt: `${groundingBefore}${asked}${groundingAfter}`,
-      objects: objects.filter(({ label }) => label === `${asked}`),
-      shown: objects,
-    };
+    const others = 1 + random.integer(maxObjects - 1);
+    const prompt = `${groundingBefore}${asked}${groundingAfter}`;
+    return { ...composeAmong(random, split, asked, 1, others), prompt };
   },
   groundTruth: ([object]) => ({ box: object!.box }),
   answer: ([object]) => referenceText(object!.label) + boxText(object!.box),

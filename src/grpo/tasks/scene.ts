@@ -53,6 +53,20 @@ export function composeScene(random: Random, split: Split, labels: readonly numb
   return draw(random, split, random.shuffle(placed)); // shuffled, so that it is not the first one that lies below
 }
 
+/** `count` digits of `asked` among `others` of other kinds. `objects` are those asked for, `shown` all of them. */
+export function composeAmong(
+  random: Random,
+  split: Split,
+  asked: number,
+  count: number,
+  others: number,
+): Scene & { shown: readonly SceneObject[] } {
+  const labels = new Array<number>(count).fill(asked);
+  for (let i = 0; i < others; i++) labels.push((asked + 1 + random.integer(9)) % 10);
+  const { image, objects: shown } = composeScene(random, split, labels);
+  return { image, objects: shown.filter(({ label }) => label === `${asked}`), shown };
+}
+
 /** Digits of `labels` from left to right on an uneven line. */
 export function composeLine(random: Random, split: Split, labels: readonly number[]): Scene {
   const digits = labels.map((label) => drawDigit(random, split, label));
