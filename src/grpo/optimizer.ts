@@ -144,7 +144,7 @@ export class AdamW {
     return tf.tidy(() => {
       const g = this.#flat((variable) => gradients[variable.name] ?? tf.zerosLike(variable));
       const squares = tf.square(g);
-      const gradientNorm = Math.sqrt(tf.sum(squares).dataSync()[0]!);
+      const gradientNorm = Math.sqrt(sumOf(squares).dataSync()[0]!);
       if (!Number.isFinite(gradientNorm)) return { gradientNorm, finite: false };
       const clip = Math.min(1, maxNorm / (gradientNorm + 1e-6));
       this.#step++;
@@ -241,6 +241,16 @@ export class AdamW {
 /** A scalar as a vector of one, anything else as it is: there is then a first axis. */
 function lined(x: Tensor): Tensor {
   return x.rank === 0 ? tf.reshape(x, [1]) : x;
+}
+
+/**
+ * The sum of all elements, by rows. Summed one after the other, as wasm does, a million squares lose their last digits in
+ * single precision, and backends part.
+ */
+function sumOf(x: Tensor1D): Tensor {
+  const columns = Math.ceil(Math.sqrt(x.size));
+  const padded = tf.pad1d(x, [0, columns * columns - x.size]);
+  return tf.sum(tf.sum(tf.reshape(padded, [columns, columns]), 1));
 }
 
 function share(value: unknown, name: string): number {
