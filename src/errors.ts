@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'WRONG_DEVICE'
   | 'DISPOSED'
   | 'DIVERGED'
+  | 'SERVER_UNAVAILABLE'
   | 'NATIVE_UNAVAILABLE'
   | 'INTERNAL';
 

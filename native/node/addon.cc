@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #endif
 
+#include "core/base/isa.h"
 #include "core/base/thread_pool.h"
 #include "node/arguments.h"
 #include "node/exports.h"
@@ -33,7 +34,7 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   Napi::Object result = Napi::Object::New(call.Env());
   result.Set("threads", thread_count());
   result.Set("hardwareThreads", hardware_threads());
-  result.Set("variant", "baseline");
+  result.Set("variant", isa_name(isa()));
 #ifdef __VERSION__
   result.Set("compiler", __VERSION__);
 #else

@@ -1,6 +1,13 @@
-// Evaluation of detections.
+// Evaluation of detections, and COCO's files.
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "core/metrics/coco_files.h"
 #include "core/metrics/detection.h"
 #include "node/arguments.h"
 #include "node/exports.h"
@@ -143,6 +150,97 @@ Napi::Value evaluate_each(const Napi::CallbackInfo& info) {
                  call.async);
 }
 
+// A new typed array. The vector's memory is given back at once.
+template <class T>
+Napi::Value to_array(Napi::Env env, std::vector<T> values) {
+  using Array =
+      std::conditional_t<std::is_same_v<T, double>, Napi::Float64Array,
+                         std::conditional_t<std::is_same_v<T, int32_t>, Napi::Int32Array, Napi::Uint8Array>>;
+  Array array = Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+template <class Item>
+Napi::Value ids_of(Napi::Env env, const std::vector<Item>& items) {
+  std::vector<double> ids;
+  for (const Item& item : items) ids.push_back(item.id);
+  return to_array(env, std::move(ids));
+}
+
+template <class Item>
+Napi::Value texts_of(Napi::Env env, const std::vector<Item>& items, std::optional<std::string> Item::*text) {
+  Napi::Array result = Napi::Array::New(env, items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    // Thousands of handles would pile up.
+    const Napi::HandleScope scope(env);
+    const std::optional<std::string>& value = items[i].*text;
+    result.Set(static_cast<uint32_t>(i),
+               value ? Napi::String::New(env, *value).As<Napi::Value>() : env.Null());
+  }
+  return result;
+}
+
+struct LoadCocoJob {
+  std::string ground_truth;
+  std::optional<std::string> detections;
+  CocoDataset dataset = {};
+  Status run() { return load_coco(ground_truth, detections, dataset); }
+
+  Napi::Value result(Napi::Env env) {
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("imageIds", ids_of(env, dataset.images));
+    result.Set("fileNames", texts_of(env, dataset.images, &CocoImage::file_name));
+    std::vector<double> sizes;
+    for (const CocoImage& image : dataset.images) sizes.insert(sizes.end(), {image.width, image.height});
+    result.Set("imageSizes", to_array(env, std::move(sizes)));
+    result.Set("categoryIds", ids_of(env, dataset.categories));
+    result.Set("categoryNames", texts_of(env, dataset.categories, &CocoCategory::name));
+    Napi::Object truth = objects(env, dataset.truth, "areas");
+    truth.Set("crowd", to_array(env, std::move(dataset.truth.crowd)));
+    result.Set("truth", truth);
+    if (dataset.detections) result.Set("detections", objects(env, *dataset.detections, "scores"));
+    Napi::Array problems = Napi::Array::New(env, dataset.problems.size());
+    for (size_t i = 0; i < dataset.problems.size(); ++i)
+      problems.Set(static_cast<uint32_t>(i), problem(env, dataset.problems[i]));
+    result.Set("problems", problems);
+    return result;
+  }
+
+ private:
+  static Napi::Object objects(Napi::Env env, CocoObjects& objects, const char* values) {
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("boxes", to_array(env, std::move(objects.boxes)));
+    result.Set("labels", to_array(env, std::move(objects.categories)));
+    result.Set("offsets", to_array(env, std::move(objects.offsets)));
+    result.Set(values, to_array(env, std::move(objects.values)));
+    return result;
+  }
+
+  static Napi::Object problem(Napi::Env env, const CocoProblem& problem) {
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("kind", problem.kind);
+    result.Set("count", Napi::Number::New(env, static_cast<double>(problem.count)));
+    Napi::Array examples = Napi::Array::New(env, problem.examples.size());
+    for (size_t i = 0; i < problem.examples.size(); ++i)
+      examples.Set(static_cast<uint32_t>(i), problem.examples[i]);
+    result.Set("examples", examples);
+    return result;
+  }
+};
+
+std::string path_of(const Napi::Value& value, const char* name) {
+  if (!value.IsString())
+    throw ArgumentError{{Code::kInvalidArgument, std::string(name) + ": expected a path"}};
+  return value.As<Napi::String>().Utf8Value();
+}
+
+Napi::Value load_files(const Napi::CallbackInfo& info) {
+  LoadCocoJob job{path_of(info[0], "groundTruth"), std::nullopt};
+  if (!info[1].IsUndefined()) job.detections = path_of(info[1], "detections");
+  return run_job(info.Env(), std::move(job), true);
+}
+
 }  // namespace
 
 void export_metrics(Napi::Env env, Napi::Object exports) {
@@ -153,6 +251,7 @@ void export_metrics(Napi::Env env, Napi::Object exports) {
   };
   add("evaluateDetections", evaluate);
   add("averagePrecision", evaluate_each);
+  add("loadCoco", load_files);
 }
 
 }  // namespace perception::node

@@ -1,14 +1,16 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { PerceptionError } from '../errors.js';
+import { FileError } from '../files/error.js';
 import { packageVersion } from '../info.js';
 import { recipes } from '../rewards/recipes.js';
 import { doctor } from './doctor.js';
+import { defineEval } from './eval.js';
 import { score } from './score.js';
 import { setupTfjs } from './setup-tfjs.js';
 import { defineStudy } from './study.js';
 import { defineTrain } from './train.js';
-import { FileError, UsageError } from './usage.js';
+import { UsageError } from './usage.js';
 
 const wholeNumber =
   (high: number) =>
@@ -112,6 +114,9 @@ Examples:
     exitCode = await setupTfjs(options);
   });
 
+defineEval(program, (code) => {
+  exitCode = code;
+});
 defineTrain(program, (code) => {
   exitCode = code;
 });
@@ -124,6 +129,7 @@ program.addHelpText(
   `
 Examples:
   perception-r1 score --recipe perception-r1/counting --input rollouts.jsonl --group-size 8
+  perception-r1 eval detection --truth instances_val2017.json --predictions results.json
   perception-r1 train --stage sft --task detection
   perception-r1 doctor`,
 );

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, type ErrorCode, PerceptionError } from '../errors.js';
+import { type Line, maxLineBytes } from '../files/jsonl.js';
 import type { GroundTruth } from '../rewards/ground-truth.js';
 import { compileRecipe, type RecipeInput, type RecipeName, recipes } from '../rewards/recipes.js';
-import { type Line, maxLineBytes } from './jsonl.js';
 import { UsageError } from './usage.js';
 
 /** A recipe that lines are scored with, under the name it was called by. */

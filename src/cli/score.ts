@@ -1,13 +1,15 @@
+import { statSync } from 'node:fs';
+import { type Line, LineSplitter } from '../files/jsonl.js';
+import { InputError, openSink, openSource } from '../files/streams.js';
 import { info } from '../info.js';
 import type { CoordinateSpace } from '../rewards/recipes.js';
-import { InputError, openSink, openSource, refuseSameFile } from './files.js';
 import { onInterruption, signals } from './interruption.js';
-import { type Line, LineSplitter } from './jsonl.js';
 import { badLineReporter, scoredLines } from './output.js';
 import { startProgress } from './progress.js';
 import { type Batch, Batcher, readEntry, recipeOption } from './rollouts.js';
 import { refuseCoordinates, scoreBatch } from './scoring.js';
 import { formatReport, Summary } from './summary.js';
+import { UsageError } from './usage.js';
 
 export interface ScoreOptions {
   recipe?: string;
@@ -92,4 +94,13 @@ export async function score(options: ScoreOptions): Promise<number> {
   (options.output === '-' ? process.stderr : process.stdout).write(text);
   if (interruption.by) return signals[interruption.by];
   return summary.badLines > 0 || inputError !== null ? 1 : 0;
+}
+
+/** @throws UsageError where writing `output` would destroy `input` */
+function refuseSameFile(input: string, output: string): void {
+  const a = statSync(input, { throwIfNoEntry: false });
+  const b = statSync(output, { throwIfNoEntry: false });
+  if (a?.isFile() && b && a.dev === b.dev && a.ino === b.ino) {
+    throw new UsageError(`--output: expected a file other than the input, received "${output}"`);
+  }
 }

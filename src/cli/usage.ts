@@ -2,8 +2,3 @@
 export class UsageError extends Error {
   override readonly name: string = 'UsageError';
 }
-
-/** A file cannot be opened, read or written. */
-export class FileError extends Error {
-  override readonly name: string = 'FileError';
-}

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { evaluateCounting, evaluateDetections, evaluateGrounding, evaluateOcr } from '../metrics/index.js';
+import { evaluateCounting, evaluateDetections, evaluateGrounding } from '../metrics/index.js';
+import { evaluateEdits } from '../metrics/ocr.js';
+import { Random } from '../random.js';
 import type { CountingTruth, GroundingTruth, OcrTruth } from '../rewards/ground-truth.js';
 import { parseCompletion } from '../rewards/parse.js';
 import { scoreCompletions } from '../rewards/score.js';
 import type { Policy } from './policy.js';
-import { Random } from './random.js';
 import { decodeRows } from './rollouts.js';
 import type { Example, SceneObject, Task } from './tasks/task.js';
 
@@ -150,7 +151,7 @@ function measured(task: Task, answers: readonly Answer[]): Record<string, number
       return { exact_count: percent(result.accuracy), mae: result.mae };
     }
     case 'ocr': {
-      const result = evaluateOcr(
+      const result = evaluateEdits(
         answers.map(({ example }) => (example.groundTruth as OcrTruth).text),
         answers.map(({ completion }) => completion.replace('<|im_end|>', '')),
       );

@@ -4,6 +4,8 @@
  * @packageDocumentation
  */
 export { PerceptionError } from '../errors.js';
+export { Random } from '../random.js';
+export type { LabelledBox } from '../report/drawing.js';
 export { type BackendName, type ChosenBackend, useBackend } from './backend.js';
 export {
   type CommonConfig,
@@ -53,7 +55,6 @@ export {
   learningRateSchedule,
 } from './optimizer.js';
 export type { Policy, Prompt, Rollout, SampleOptions, TokenLogProbs } from './policy.js';
-export { Random } from './random.js';
 export type { ScoringRoute } from './rollouts.js';
 export {
   type Checkpoint,
@@ -64,7 +65,7 @@ export {
 export { RunFolder, type SampleSet, type StepLine } from './run/folder.js';
 export { type Overview, overviewSvg } from './run/overview.js';
 export { type ProgressOptions, startProgress, type TrainingProgress } from './run/progress.js';
-export type { LabelledBox, Sample, Scene } from './run/scene.js';
+export type { Sample, Scene } from './run/scene.js';
 export { type SampleTokensOptions, sampleTokens } from './sampling.js';
 export { type SupervisedOptions, SupervisedTrainer } from './supervised.js';
 export {

@@ -1,5 +1,5 @@
 import { invalid } from '../errors.js';
-import { Random } from './random.js';
+import { Random } from '../random.js';
 import type { Example, Task } from './tasks/task.js';
 
 /** A task, and how often it is drawn beside others. */

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { invalid } from '../errors.js';
 import type { AdvantageFormula } from '../ops/advantages.js';
 import { wholeNumber } from '../ops/validate.js';
+import { Random } from '../random.js';
 import type { RecipeInput, RecipeName } from '../rewards/recipes.js';
 import {
   Learner,
@@ -15,7 +16,6 @@ import {
 import { type GrpoLossOptions, grpoDiagnostics, grpoLoss } from './loss.js';
 import { Mixture, type WeightedTask } from './mixture.js';
 import type { Policy } from './policy.js';
-import { Random } from './random.js';
 import { type Drawn, type ScoredRollout, type ScoringRoute, scoredRollout } from './rollouts.js';
 import type { Example } from './tasks/task.js';
 

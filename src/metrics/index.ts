@@ -3,6 +3,7 @@
  * texts are from those that were to be read.
  * @packageDocumentation
  */
+export { type CocoDataset, type CocoFiles, loadCoco } from './coco.js';
 export { type CountingPrediction, type CountingSummary, evaluateCounting } from './counting.js';
 export {
   type AveragePrecisionOptions,
@@ -26,4 +27,6 @@ export {
   type GroundingSummary,
 } from './grounding.js';
 export type { Flags, Flat, ImageDetections, ImageTruth, Label, Labels } from './objects.js';
-export { evaluateOcr, type OcrSummary } from './ocr.js';
+export { type EditSummary, evaluateOcr, type OcrSummary, type OcrTokenFigure } from './ocr.js';
+export { type PerceptualPerplexity, perceptualPerplexity } from './perplexity.js';
+export { type Problem, Problems } from './problems.js';

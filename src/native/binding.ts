@@ -73,6 +73,8 @@ export interface Binding {
   score(request: NativeScoreRequest, async: boolean): Result<SpaceCounts>;
   evaluateDetections(request: NativeDetectionRequest, async: boolean): Result<void>;
   averagePrecision(request: NativeAveragePrecisionRequest, async: boolean): Result<void>;
+  /** Paths of a ground truth and of results. Always off this thread. */
+  loadCoco(groundTruth: string, detections: string | undefined): Promise<NativeCocoDataset>;
   /** Padded `[batch, n, 4]` x `[batch, m, 4]`; counts `[batch]` or empty for all rows. */
   pairwiseIouPadded(
     a: Float32Array,
@@ -393,6 +395,25 @@ export interface NativeAveragePrecisionRequest extends NativeDetectionProtocol, 
   out: Float32Array;
 }
 
+/** core/metrics/coco_files.h: boxes of all images one after the other, labels being places in the categories. */
+interface NativeCocoObjects {
+  boxes: Float64Array;
+  labels: Int32Array;
+  offsets: Int32Array;
+}
+
+/** core/metrics/coco_files.h: CocoDataset. */
+export interface NativeCocoDataset {
+  imageIds: Float64Array;
+  fileNames: (string | null)[];
+  imageSizes: Float64Array;
+  categoryIds: Float64Array;
+  categoryNames: (string | null)[];
+  truth: NativeCocoObjects & { areas: Float64Array; crowd: Uint8Array };
+  detections?: NativeCocoObjects & { scores: Float64Array };
+  problems: { kind: string; count: number; examples: string[] }[];
+}
+
 export interface SpaceCounts {
   predictions: number;
   predictionsOutside: number;
@@ -425,6 +446,7 @@ export const bindingNames: readonly (keyof Binding)[] = [
   'score',
   'evaluateDetections',
   'averagePrecision',
+  'loadCoco',
   'parse',
   'pairwiseIouPadded',
   'pairwiseIouGradient',

@@ -5,8 +5,8 @@ import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VisionPolicy } from '../../src/grpo/model/vision-policy.js';
 import type { SampleOptions } from '../../src/grpo/policy.js';
-import { Random } from '../../src/grpo/random.js';
 import { createTask } from '../../src/grpo/tasks/index.js';
+import { Random } from '../../src/random.js';
 import { codeOf } from '../support.js';
 
 const size = { width: 16, heads: 2, headWidth: 8, encoderLayers: 1, decoderLayers: 2 };

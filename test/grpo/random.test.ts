@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../../src/grpo/random.js';
+import { Random } from '../../src/random.js';
 import { codeOf } from '../support.js';
 
 const draws = (random: Random, count: number): number[] => Array.from({ length: count }, () => random.next());

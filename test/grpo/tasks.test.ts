@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Random } from '../../src/grpo/random.js';
 import { allDigits, drawDigit } from '../../src/grpo/tasks/digits.js';
 import { createTask, type Example, type Split, type Task, taskNames } from '../../src/grpo/tasks/index.js';
 import { composeLine, scaled } from '../../src/grpo/tasks/scene.js';
 import { BoxTokenizer } from '../../src/grpo/tokenizer.js';
 import { parseCompletion, scoreCompletions } from '../../src/index.js';
+import { Random } from '../../src/random.js';
 import { codeOf } from '../support.js';
 
 vi.mock('../../src/grpo/tasks/digits.js', { spy: true });

@@ -1,11 +1,8 @@
-/** Grounding, counting and OCR. */
-import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
+/** Grounding and counting. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseCompletion } from '../../src/index.js';
-import { evaluateCounting, evaluateGrounding, evaluateOcr } from '../../src/metrics/index.js';
-import { editDistance } from '../reference/edit-distance.js';
+import { evaluateCounting, evaluateGrounding } from '../../src/metrics/index.js';
 import { iou } from '../reference/iou.js';
 import { Generator } from '../reference/random.js';
 import { codeOf } from '../support.js';
@@ -142,76 +139,5 @@ describe('evaluateCounting', () => {
     expect(codeOf(() => evaluateCounting([1], [{} as never]))).toBe('INVALID_ARGUMENT');
     expect(codeOf(() => evaluateCounting([{} as never], [1]))).toBe('INVALID_ARGUMENT');
     expect(codeOf(() => evaluateCounting([{ points: [1, 2, 3] }], [1]))).toBe('SHAPE_MISMATCH');
-  });
-});
-
-describe('evaluateOcr', () => {
-  test('by hand', () => {
-    const summary = evaluateOcr(
-      ['the cat', { text: 'a b c d' }, '', 'x'],
-      ['the bat', '<answer>a b c d</answer><|im_end|>', '', null],
-    );
-    expect(summary.normalizedEditDistance).toBeCloseTo((1 / 7 + 0 + 0 + 1) / 4, 6);
-    expect([...summary.editDistances].map((value) => value.toFixed(3))).toEqual([
-      '0.143',
-      '0.000',
-      '0.000',
-      '1.000',
-    ]);
-    expect([summary.count, summary.missing, summary.exact]).toEqual([4, 1, 0.5]);
-    expect(summary.f1).toBeCloseTo((0.5 + 1) / 4, 6);
-    expect(evaluateOcr([''], [null])).toMatchObject({ exact: 0, normalizedEditDistance: 1 });
-  });
-
-  test('160 pages as rapidfuzz and nltk have them', () => {
-    interface Page {
-      prediction: string;
-      reference: string;
-      normalized_edit_distance: number;
-      precision?: number;
-      recall?: number;
-      f_measure?: number;
-    }
-    const url = new URL('../fixtures/ocr_text.json.gz', import.meta.url);
-    const { cases } = JSON.parse(gunzipSync(readFileSync(url)).toString()) as { cases: Page[] };
-    const of = (pages: Page[]) =>
-      evaluateOcr(
-        pages.map((page) => page.reference),
-        pages.map((page) => page.prediction),
-      );
-    expect(of(cases).normalizedEditDistance).toBeCloseTo(
-      mean(cases.map((page) => page.normalized_edit_distance)),
-      6,
-    );
-    const tokens = cases.filter((page) => page.precision !== undefined);
-    expect(tokens.length).toBeGreaterThan(90);
-    const summary = of(tokens);
-    expect(summary.precision).toBeCloseTo(mean(tokens.map((page) => page.precision!)), 6);
-    expect(summary.recall).toBeCloseTo(mean(tokens.map((page) => page.recall!)), 6);
-    expect(summary.f1).toBeCloseTo(mean(tokens.map((page) => page.f_measure!)), 6);
-  });
-
-  test('agrees with the textbook distance', () => {
-    const word = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => !text.includes('<'));
-    fc.assert(
-      fc.property(fc.array(fc.tuple(word, word), { minLength: 1, maxLength: 5 }), (pairs) => {
-        const expected = pairs.map(
-          ([a, b]) => editDistance(a, b) / Math.max([...a].length, [...b].length, 1),
-        );
-        const summary = evaluateOcr(
-          pairs.map(([a]) => a),
-          pairs.map(([, b]) => b),
-        );
-        expect(summary.normalizedEditDistance).toBeCloseTo(mean(expected), 5);
-        expect(summary.exact).toBeCloseTo(mean(pairs.map(([a, b]) => Number(a === b))), 12);
-      }),
-    );
-  });
-
-  test('what is refused', () => {
-    expect(codeOf(() => evaluateOcr(['a'], []))).toBe('SHAPE_MISMATCH');
-    expect(codeOf(() => evaluateOcr([], []))).toBe('INVALID_ARGUMENT');
-    expect(codeOf(() => evaluateOcr(['a'], [7 as never]))).toBe('INVALID_ARGUMENT');
-    expect(codeOf(() => evaluateOcr([7 as never], ['a']))).toBe('INVALID_GROUND_TRUTH');
   });
 });

@@ -23,6 +23,7 @@ enum class Code : uint8_t {
   kDeviceUnavailable,
   kDeviceLost,
   kInternal,
+  kInvalidInput,
 };
 
 // The stable name that PerceptionError.code carries; the table is in docs/errors.md.
@@ -50,6 +51,8 @@ constexpr const char* code_name(Code code) {
       return "DEVICE_LOST";
     case Code::kInternal:
       return "INTERNAL";
+    case Code::kInvalidInput:
+      return "INVALID_INPUT";
   }
   return "INTERNAL";
 }

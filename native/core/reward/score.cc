@@ -274,16 +274,19 @@ class Scorer {
   void score_ocr(const Item& item, Scratch& scratch, TermValues& values) const {
     const std::string_view prediction = read_text(item.completion, scratch.text);
     const std::string_view truth = request_.truth.texts[static_cast<size_t>(item.truth)];
-    bool by_tokens = false;
-    for (const WeightedTerm& weighted : recipe_.terms) by_tokens |= weighted.term != Term::kSimilarity;
-    scratch.prediction_text.clear();
-    scratch.truth_text.clear();
-    decode_utf8(prediction, scratch.prediction_text);
-    decode_utf8(truth, scratch.truth_text);
-    const size_t longest = std::max(scratch.prediction_text.size(), scratch.truth_text.size());
-    const auto distance =
-        static_cast<double>(scratch.edit_distance(scratch.prediction_text, scratch.truth_text));
-    values[Term::kSimilarity] = longest == 0 ? 1 : 1 - distance / static_cast<double>(longest);
+    bool by_distance = false, by_tokens = false;
+    for (const WeightedTerm& weighted : recipe_.terms)
+      (weighted.term == Term::kSimilarity ? by_distance : by_tokens) = true;
+    if (by_distance) {
+      scratch.prediction_text.clear();
+      scratch.truth_text.clear();
+      decode_utf8(prediction, scratch.prediction_text);
+      decode_utf8(truth, scratch.truth_text);
+      const size_t longest = std::max(scratch.prediction_text.size(), scratch.truth_text.size());
+      const auto distance =
+          static_cast<double>(scratch.edit_distance(scratch.prediction_text, scratch.truth_text));
+      values[Term::kSimilarity] = longest == 0 ? 1 : 1 - distance / static_cast<double>(longest);
+    }
     if (!by_tokens) return;
     const TokenScores tokens = token_scores(prediction, truth);
     values[Term::kPrecision] = tokens.precision;

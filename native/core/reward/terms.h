@@ -17,6 +17,8 @@ namespace perception {
 // Scratch memory, kept between answers; and the matching that was found.
 struct Matching {
   std::vector<int32_t> object_of_prediction;  // per usable prediction: the object matched with it, or -1
+  std::vector<float> box_cost, true_corners;
+  std::vector<int32_t> true_labels;
   std::vector<double> cost;
   AssignmentWorkspace assignment;
   GreedyWorkspace greedy;

@@ -1,6 +1,8 @@
 #include "core/text/completion.h"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "core/text/lexing.h"
 
@@ -55,11 +57,58 @@ std::string_view ParsedCompletion::label(const ParsedObject& object) const {
   return std::string_view(labels).substr(object.label_begin, object.label_size);
 }
 
-void Vocabulary::add(std::string_view label, int32_t id) { ids_.insert_or_assign(std::string(label), id); }
+uint64_t Vocabulary::hash_of(std::string_view label) {
+  constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
+  const char* const text = label.data();
+  const size_t size = label.size();
+  const auto word = [text](size_t at) {
+    uint64_t bytes;
+    std::memcpy(&bytes, text + at, 8);
+    return bytes;
+  };
+  uint64_t hash = size * kFactor;
+  const auto mix = [&](uint64_t bytes) {
+    hash = (hash ^ bytes) * kFactor;
+    hash ^= hash >> 32;
+  };
+  if (size >= 8) {
+    for (size_t at = 0; at + 8 < size; at += 8) mix(word(at));
+    mix(word(size - 8));  // the last eight, some of them for the second time
+  } else {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < size; ++i) bytes = bytes << 8 | static_cast<unsigned char>(text[i]);
+    mix(bytes);
+  }
+  return hash;
+}
+
+size_t Vocabulary::slot_of(std::string_view label, uint64_t hash) const {
+  size_t at = hash & (slots_.size() - 1);
+  while (slots_[at].used && (slots_[at].hash != hash || slots_[at].label != label))
+    at = (at + 1) & (slots_.size() - 1);
+  return at;
+}
+
+void Vocabulary::add(std::string_view label, int32_t id) {
+  if (2 * (size_ + 1) > slots_.size()) {
+    std::vector<Slot> before(std::max<size_t>(16, 2 * slots_.size()));
+    before.swap(slots_);
+    for (Slot& slot : before)
+      if (slot.used) slots_[slot_of(slot.label, slot.hash)] = std::move(slot);
+  }
+  const uint64_t hash = hash_of(label);
+  Slot& slot = slots_[slot_of(label, hash)];
+  if (!slot.used) {
+    slot = {hash, std::string(label), id, true};
+    ++size_;
+  }
+  slot.id = id;
+}
 
 int32_t Vocabulary::find(std::string_view label) const {
-  const auto found = ids_.find(label);
-  return found == ids_.end() ? -1 : found->second;
+  if (slots_.empty()) return -1;
+  const Slot& slot = slots_[slot_of(label, hash_of(label))];
+  return slot.used ? slot.id : -1;
 }
 
 size_t lex_number(std::string_view text, size_t position, double& value) {

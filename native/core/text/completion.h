@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace perception {
@@ -55,19 +54,26 @@ struct ParsedCompletion {
   std::string_view label(const ParsedObject& object) const;
 };
 
-// Label -> id.
+// Label -> id: a table with open addressing, since every box of every answer is looked up.
 class Vocabulary {
  public:
-  void add(std::string_view label, int32_t id);
-  int32_t find(std::string_view label) const;  // -1 where the label is not there
-  size_t size() const { return ids_.size(); }
+  void add(std::string_view label, int32_t id);  // of a label that is there already the id is replaced
+  int32_t find(std::string_view label) const;    // -1 where the label is not there
+  size_t size() const { return size_; }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  struct Slot {
+    uint64_t hash = 0;
+    std::string label;
+    int32_t id = 0;
+    bool used = false;
   };
-  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
+  static uint64_t hash_of(std::string_view label);
+  // The slot of `label`, or the free one where it would be. There is one.
+  size_t slot_of(std::string_view label, uint64_t hash) const;
+
+  std::vector<Slot> slots_;  // a power of two of them, at most half used
+  size_t size_ = 0;
 };
 
 // The tolerant reader: every published box syntax, mixed and with prose around it. See docs/parsing.md.

@@ -1,9 +1,11 @@
 // Small lexical helpers that the completion readers share. Positions are byte offsets.
 #pragma once
 
+#include <bit>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -11,6 +13,11 @@
 #include <vector>
 
 #include "core/text/utf8.h"
+
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#define PERCEPTION_SSE2
+#endif
 
 namespace perception {
 
@@ -40,6 +47,24 @@ inline bool has_at(std::string_view text, size_t position, std::string_view word
 inline size_t skip_space(std::string_view text, size_t position) {
   while (position < text.size() && is_space(text[position])) ++position;
   return position;
+}
+
+// JSON knows four kinds of white space. Runs of them are what answers with indented JSON mostly consist of.
+inline const char* skip_json_space(const char* at, const char* end) {
+#ifdef PERCEPTION_SSE2
+  if (at == end || static_cast<unsigned char>(*at) > ' ') return at;
+  while (end - at >= 16) {
+    const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const auto equals = [text](char c) { return _mm_cmpeq_epi8(text, _mm_set1_epi8(c)); };
+    const __m128i space =
+        _mm_or_si128(_mm_or_si128(equals(' '), equals('\n')), _mm_or_si128(equals('\t'), equals('\r')));
+    const auto others = ~static_cast<uint32_t>(_mm_movemask_epi8(space)) & 0xffff;
+    if (others != 0) return at + std::countr_zero(others);
+    at += 16;
+  }
+#endif
+  while (at != end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r')) ++at;
+  return at;
 }
 
 inline size_t skip_digits(std::string_view text, size_t position) {
@@ -81,6 +106,81 @@ inline double to_double(std::string_view literal) {
   if (power < 0) return 0;
   const double infinity = std::numeric_limits<double>::infinity();
   return negative ? -infinity : infinity;
+}
+
+// The digits at `at`, at most 15 of them, appended to `value`; returns the position after the last one that
+// was taken.
+inline const char* take_digits(const char* at, const char* end, int64_t& value) {
+  const char* const last = end - at > 15 ? at + 15 : end;
+  if constexpr (std::endian::native == std::endian::little) {
+    // Up to eight at once, without a branch on how many there are: coordinates have one to four.
+    static constexpr int64_t kPowers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    if (end - at >= 8) {
+      uint64_t digits;
+      std::memcpy(&digits, at, 8);
+      digits ^= 0x3030303030303030;  // bytes of 0 to 9 are digits now; the first other one is marked
+      const uint64_t others = ((digits + 0x7676767676767676) | digits) & 0x8080808080808080;
+      const int count = others == 0 ? 8 : std::countr_zero(others) / 8;
+      if (count == 0) return at;
+      digits <<= 64 - 8 * count;
+      digits = digits * 10 + (digits >> 8);  // pairs, then all four of them
+      const uint64_t eight = ((digits & 0x000000ff000000ff) * 0x000f424000000064 +
+                              (digits >> 16 & 0x000000ff000000ff) * 0x0000271000000001) >>
+                             32;
+      value = value * kPowers[count] + static_cast<int64_t>(eight);
+      at += count;
+      if (count < 8) return at;
+    }
+  }
+  for (; at != last && is_digit(*at); ++at) value = 10 * value + (*at - '0');
+  return at;
+}
+
+// A JSON number of at most 15 digits without an exponent, exactly rounded since its digits and its power of
+// ten are whole in a double. Returns the position after it, or null where it is anything else (longer, or no
+// number). Where it has no fraction `integer` is set and -0 is 0, as integers have it.
+inline const char* short_number(const char* at, const char* end, double& value, int64_t& whole,
+                                bool& integer) {
+  static constexpr double kPowers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  const bool negative = at != end && *at == '-';
+  at += negative;
+  const char* const first = at;
+  int64_t digits = 0;
+  at = take_digits(at, end, digits);
+  auto count = at - first;
+  if (count == 0 || (*first == '0' && count > 1)) return nullptr;
+  integer = at == end || *at != '.';
+  if (integer) {
+    whole = negative ? -digits : digits;
+    value = static_cast<double>(whole);
+  } else {
+    const char* const fraction = ++at;
+    at = take_digits(at, end, digits);
+    count += at - fraction;
+    if (at == fraction || count > 15) return nullptr;
+    const double size = static_cast<double>(digits) / kPowers[at - fraction];
+    value = negative ? -size : size;
+  }
+  if (at != end && (is_digit(*at) || *at == 'e' || *at == 'E')) return nullptr;
+  return at;
+}
+
+// The first quote, backslash or control character: where the plain part of a JSON string ends.
+inline const char* plain_end(const char* at, const char* end) {
+#ifdef PERCEPTION_SSE2
+  for (; end - at >= 16; at += 16) {
+    const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i special =
+        _mm_or_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8('"')), _mm_cmpeq_epi8(text, _mm_set1_epi8('\\')));
+    // The least of a byte and 0x1f is the byte itself only where it is below 0x20, as unsigned numbers.
+    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1f)), text);
+    const auto found = static_cast<uint32_t>(_mm_movemask_epi8(_mm_or_si128(special, control)));
+    if (found != 0) return at + std::countr_zero(found);
+  }
+#endif
+  while (at != end && *at != '"' && *at != '\\' && static_cast<unsigned char>(*at) >= 0x20) ++at;
+  return at;
 }
 
 // A number as models write it: optional signs, "5", "5.", ".5", "5e3", and the words NaN, Infinity,

@@ -27,8 +27,17 @@ class Cleaned {
   std::string_view text() const { return text_; }
 
   void remove(std::string_view word) {
+    // At the front and at the end, where a fence around the answer stands, nothing has to be copied.
+    while (rounds_.empty() && text_.starts_with(word)) {
+      text_.remove_prefix(word.size());
+      front_ += word.size();
+    }
     size_t found = text_.find(word);
     if (found == std::string_view::npos) return;
+    if (found + word.size() == text_.size()) {
+      text_.remove_suffix(word.size());
+      return;
+    }
     std::string kept;
     kept.reserve(text_.size());
     std::vector<Cut> cuts;
@@ -62,10 +71,11 @@ class Cleaned {
                                           [](size_t p, const Cut& cut) { return p < cut.at; });
       if (after != round->begin()) position += std::prev(after)->shift;
     }
-    return static_cast<uint32_t>(position);
+    return static_cast<uint32_t>(position + front_);
   }
 
   std::string_view text_;
+  size_t front_ = 0;  // how much was removed from the front without a copy, before all others
   std::string storage_;
   std::vector<std::vector<Cut>> rounds_;  // one per word removed, in order
 };

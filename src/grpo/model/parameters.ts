@@ -1,6 +1,6 @@
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import { Random } from '../random.js';
+import { Random } from '../../random.js';
 
 /** The variables of a model, by name, in the order of their making. */
 export class Parameters {

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { PerceptionError } from '../../errors.js';
+import { refused, writeWhole } from '../../files/whole.js';
 import { wholeNumber } from '../../ops/validate.js';
-import { refused, writeWhole } from './files.js';
 import {
   decodeHeader,
   decodeSafetensors,

@@ -10,10 +10,10 @@ import {
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { invalid, PerceptionError } from '../../errors.js';
+import { isPartial, refused, syncToDisk, writeWhole } from '../../files/whole.js';
 import { packageVersion } from '../../info.js';
 import { optionsObject, wholeNumber } from '../../ops/validate.js';
 import { type Checkpoint, isKept, readCheckpoint, writeCheckpoint } from './checkpoint.js';
-import { isPartial, refused, syncToDisk, writeWhole } from './files.js';
 import { reportHtml } from './report.js';
 import { type Sample, type Scene, sceneOf, scenePng } from './scene.js';
 import { EventFile } from './tensorboard.js';

@@ -1,6 +1,7 @@
-import { type Chart, chartStyle, lineChart } from './chart.js';
-import { escaped, font, px, roughly, theme } from './markup.js';
-import { legend, type Scene, sceneStyle, sceneSvg } from './scene.js';
+import { type Chart, chartStyle, lineChart } from '../../report/chart.js';
+import { drawingStyle, legend } from '../../report/drawing.js';
+import { escaped, font, px, roughly, theme } from '../../report/markup.js';
+import { type Scene, sceneSvg } from './scene.js';
 
 /** What an overview shows. */
 export interface Overview {
@@ -78,7 +79,7 @@ export function overviewSvg({ title, pairs, curve }: Overview): string {
   };
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${px(width)} ${px(height)}" width="${px(width)}" height="${px(height)}" role="img">
 <title>${escaped(title)}</title>
-<style>${theme}${style}${chartStyle}${sceneStyle}</style>
+<style>${theme}${style}${chartStyle}${drawingStyle}</style>
 <rect class="back" x="0.5" y="0.5" width="${px(width - 1)}" height="${px(height - 1)}" rx="12"/>
 ${svg}
 ${lineChart(chart)}

@@ -1,13 +1,16 @@
 import { encode } from 'fast-png';
 import { invalid } from '../../errors.js';
 import { pairwiseIou } from '../../ops/iou.js';
-import { escaped, font, px, roughly } from './markup.js';
-
-/** A labelled box `[x1, y1, x2, y2]` or point `[x, y]`, in per-mille of the image. */
-export interface LabelledBox {
-  readonly label: string;
-  readonly box: readonly number[];
-}
+import {
+  colours,
+  cornersOf,
+  type DrawingOptions,
+  drawingSvg,
+  type Fate,
+  type LabelledBox,
+  type Mark,
+} from '../../report/drawing.js';
+import { roughly } from '../../report/markup.js';
 
 /** A completion for a prompt, and what it was worth. */
 export interface Sample {
@@ -71,38 +74,6 @@ export function sceneOf(sample: Sample): Scene {
 
 const grey = (value: number): number => Math.round(255 * Math.min(1, Math.max(0, value)));
 
-/**
- * How an object or a prediction fared. Solid lines: matched. Dashed: not. `right` and `wrong` tell whether the matched
- * prediction has the object's label.
- */
-type Fate = 'found' | 'missed' | 'right' | 'wrong' | 'false';
-
-/** Readable on dark images, and told apart with any colour vision; where they are near, lines are dashed or not. */
-const colours: Record<Fate, readonly [red: number, green: number, blue: number]> = {
-  found: [46, 204, 143],
-  missed: [46, 204, 143],
-  right: [86, 180, 233],
-  wrong: [240, 173, 48],
-  false: [255, 95, 80],
-};
-
-/** What the lines mean, for legends. */
-export const legend: readonly (readonly [fate: Fate, meaning: string])[] = [
-  ['found', 'ground truth'],
-  ['missed', 'missed'],
-  ['right', 'predicted'],
-  ['wrong', 'wrong label'],
-  ['false', 'predicted, no match'],
-];
-
-interface Mark extends LabelledBox {
-  fate: Fate;
-  /** What is written at the box. */
-  caption: string;
-  /** What is said about it. */
-  text: string;
-}
-
 /** What is to be drawn, objects first. */
 function marksOf({
   truth,
@@ -136,100 +107,21 @@ function marksOf({
   };
 }
 
-/** The corners of a box, or the point twice, in the order low, high, and near the image; none where it is not finite. */
-function cornersOf(
-  box: readonly number[],
-  width: number,
-  height: number,
-): readonly [number, number, number, number] | undefined {
-  if ((box.length !== 4 && box.length !== 2) || !box.every(Number.isFinite)) return undefined;
-  const [x1, y1, x2 = x1, y2 = y1] = box.map((value) => Math.min(1100, Math.max(-100, value)) / 1000) as [
-    number,
-    number,
-  ];
-  return [
-    Math.min(x1, x2) * width,
-    Math.min(y1, y2) * height,
-    Math.max(x1, x2) * width,
-    Math.max(y1, y2) * height,
-  ];
-}
-
-/** CSS of scenes. */
-export const sceneStyle = `
-.scene { font: 600 13px ${font}; overflow: hidden; }
-.scene image { image-rendering: pixelated; }
-.scene .box { fill: none; stroke-width: 2; pointer-events: all; }
-.scene .link { stroke: #fff; stroke-width: 1.5; }
-.scene text { paint-order: stroke; stroke: #000; stroke-width: 3px; stroke-linejoin: round; }
-.scene .missed, .scene .false { stroke-dasharray: 5 4; }
-${Object.entries(colours)
-  .map(
-    ([fate, rgb]) => `.scene .${fate} { stroke: rgb(${rgb}); } .scene .${fate}-text { fill: rgb(${rgb}); }`,
-  )
-  .join('\n')}`;
-
-interface SceneOptions {
-  /** In units of the picture, in which letters are 13 high. Default 200. */
-  width?: number;
-  /** Whether IoU is written beside the labels. Default true. */
-  figures?: boolean;
-  /** Attributes of the element, for a place in a larger picture. */
-  attributes?: string;
-}
-
 /**
  * The scene as an SVG element: the image, boxes with labels and IoU, and a line between the centres of what was matched.
- * Styles: `sceneStyle`.
+ * Styles: `drawingStyle`.
  */
-export function sceneSvg(
-  scene: Scene,
-  { width = 200, figures = true, attributes = '' }: SceneOptions = {},
-): string {
-  const height = (width * scene.height) / scene.width;
-  const marks = marksOf(scene);
-  const all = [...marks.truth, ...marks.predictions];
+export function sceneSvg(scene: Scene, options?: DrawingOptions): string {
+  const { image, height, width, matches } = scene;
+  const { truth, predictions } = marksOf(scene);
+  const all = [...truth, ...predictions];
   const count = (fate: Fate): number => all.filter((mark) => mark.fate === fate).length;
   const title =
-    scene.matches.length === 0
+    matches.length === 0
       ? `${all.length} objects`
-      : `${count('found')} of ${marks.truth.length} objects matched, ${count('false')} predictions without a match`;
-  let svg = `<svg class="scene" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${px(height)}" role="img" ${attributes}>`;
-  svg += `<title>${title}</title><desc>${escaped(all.map(({ text }) => text).join('; '))}</desc>`;
-  svg += `<image href="${escaped(scene.image)}" width="${width}" height="${px(height)}" preserveAspectRatio="none"/>`;
-  for (const { box, fate, text } of all) {
-    const corners = cornersOf(box, width, height);
-    if (!corners) continue;
-    const [x1, y1, x2, y2] = corners;
-    const shape =
-      box.length === 2
-        ? `<circle class="box ${fate}" cx="${px(x1)}" cy="${px(y1)}" r="6"/>`
-        : `<rect class="box ${fate}" x="${px(x1)}" y="${px(y1)}" width="${px(x2 - x1)}" height="${px(y2 - y1)}"/>`;
-    svg += `<g><title>${escaped(text)}</title>${shape}</g>`;
-  }
-  scene.matches.forEach((match, i) => {
-    const from = marks.truth[i] && cornersOf(marks.truth[i].box, width, height);
-    const to = marks.predictions[match] && cornersOf(marks.predictions[match].box, width, height);
-    if (!from || !to) return;
-    const [a, b] = [from, to].map(([x1, y1, x2, y2]) => [px((x1 + x2) / 2), px((y1 + y2) / 2)] as const);
-    svg += `<line class="link" x1="${a![0]}" y1="${a![1]}" x2="${b![0]}" y2="${b![1]}"/>`;
-  });
-  // Names of objects stand above their boxes, those of predictions below.
-  for (const [marksOfKind, above] of [
-    [marks.truth, true],
-    [marks.predictions, false],
-  ] as const) {
-    for (const { box, fate, label, caption } of marksOfKind) {
-      const corners = cornersOf(box, width, height);
-      const text = figures ? caption : label;
-      if (!corners || text === '') continue;
-      const short = text.length > 20 ? `${text.slice(0, 19)}…` : text;
-      const x = Math.min(Math.max(corners[0], 2), width - 8 * short.length - 2);
-      const y = above ? Math.max(corners[1] - 4, 12) : Math.min(corners[3] + 13, height - 4);
-      svg += `<text class="${fate}-text" x="${px(x)}" y="${px(y)}">${escaped(short)}</text>`;
-    }
-  }
-  return `${svg}</svg>`;
+      : `${count('found')} of ${truth.length} objects matched, ${count('false')} predictions without a match`;
+  const links = matches.map((match, i) => [i, match] as const);
+  return drawingSvg({ title, image, height, width, truth, predictions, links }, options);
 }
 
 const scale = 4;

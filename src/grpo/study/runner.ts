@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { writeWhole } from '../run/files.js';
+import { writeWhole } from '../../files/whole.js';
 import { estimatedSeconds } from './estimate.js';
 import type { PlannedRun } from './experiments.js';
 import { folderOf, type RunResult, readRun } from './results.js';

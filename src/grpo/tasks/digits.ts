@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { PerceptionError } from '../../errors.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../random.js';
 import type { Split } from './task.js';
 
 /** A handwritten digit, cut to its ink. */

@@ -1,6 +1,6 @@
 import { invalid } from '../../errors.js';
 import { optionsObject, wholeNumber } from '../../ops/validate.js';
-import { Random } from '../random.js';
+import { Random } from '../../random.js';
 import { counting } from './counting.js';
 import { detection } from './detection.js';
 import { grounding } from './grounding.js';

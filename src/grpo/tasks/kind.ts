@@ -1,6 +1,6 @@
+import type { Random } from '../../random.js';
 import type { GroundTruth } from '../../rewards/ground-truth.js';
 import type { RecipeInput } from '../../rewards/recipes.js';
-import type { Random } from '../random.js';
 import type { SceneObject, Split } from './task.js';
 
 /** @internal What makes one of the built-in tasks. */

@@ -1,4 +1,4 @@
-import type { Random } from '../random.js';
+import type { Random } from '../../random.js';
 import { type Digit, drawDigit } from './digits.js';
 import type { SceneObject, Split } from './task.js';
 

@@ -2,34 +2,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { areaChart, lineChart, type Point } from '../../../src/grpo/run/chart.js';
 import { RunFolder, type SampleSet, type StepLine } from '../../../src/grpo/run/folder.js';
-import { escaped, figure } from '../../../src/grpo/run/markup.js';
 import { overviewSvg } from '../../../src/grpo/run/overview.js';
 import { beforeAndAfter, reportHtml, smoothed } from '../../../src/grpo/run/report.js';
 import { type Scene, sceneOf, sceneSvg } from '../../../src/grpo/run/scene.js';
+import { areaChart, lineChart, type Point } from '../../../src/report/chart.js';
+import { escaped, figure } from '../../../src/report/markup.js';
+import { tagsOf } from '../../markup.js';
 import { lineOf, sampleOf, temporaryFolder } from './support.js';
-
-/** The tags of a document, checked to be closed in order; style sheets and what HTML never closes are left out. */
-function tagsOf(markup: string): string[] {
-  const open: string[] = [];
-  const tags: string[] = [];
-  const text = markup.replace(/<!doctype html>/, '').replaceAll(/<style>[^<]*<\/style>/g, '');
-  const rest = text.replaceAll(
-    /<(\/?)([a-zA-Z][\w-]*)((?:\s+[\w:-]+(?:="[^"<]*")?)*)\s*(\/?)>/g,
-    (_, end, name, __, alone) => {
-      if (end) expect(open.pop()).toBe(name);
-      else {
-        tags.push(name);
-        if (!alone && name !== 'meta') open.push(name);
-      }
-      return '';
-    },
-  );
-  expect(open).toEqual([]);
-  expect(rest).not.toMatch(/[<>]/);
-  return tags;
-}
 
 const attack = '</code></pre><script>alert(1)</script><img src=x onerror="alert(1)">\u0000\ud800&amp;\'"';
 const attacked = (): Scene =>

@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js';
+import { invalid } from './errors.js';
 
 /**
  * A seeded generator of random numbers: the same keys always give the same stream. It uses 32-bit whole numbers and the

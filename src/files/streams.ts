@@ -1,8 +1,8 @@
-import { createReadStream, createWriteStream, fstatSync, openSync, statSync } from 'node:fs';
+import { createReadStream, createWriteStream, fstatSync, openSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import { FileError, UsageError } from './usage.js';
+import { FileError } from './error.js';
 
 const chunkBytes = 256 * 1024;
 
@@ -138,13 +138,4 @@ function sinkOf(head: Writable, stored: Promise<void>): Sink {
       await stored;
     },
   };
-}
-
-/** @throws UsageError where writing `output` would destroy `input` */
-export function refuseSameFile(input: string, output: string): void {
-  const a = statSync(input, { throwIfNoEntry: false });
-  const b = statSync(output, { throwIfNoEntry: false });
-  if (a?.isFile() && b && a.dev === b.dev && a.ino === b.ino) {
-    throw new UsageError(`--output: expected a file other than the input, received "${output}"`);
-  }
 }

@@ -16,6 +16,20 @@ const entities: Record<string, string> = {
   "'": '&#39;',
 };
 
+/**
+ * A text from elsewhere, not escaped, of `most` characters at most. Characters that turn the direction of writing are
+ * spelled out, since they would reorder what a reader sees.
+ */
+export function shortened(text: string, most: number): string {
+  // Never half of a character outside of the basic plane.
+  const end = /[\ud800-\udbff]/.test(text.charAt(most - 1)) ? most - 1 : most;
+  const short = text.length > most ? `${text.slice(0, end)}…` : text;
+  return short.replace(
+    /[\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16)}`,
+  );
+}
+
 /** A number in few characters, for people: 0.1834, 12,345, 2e-4. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '∞' : '−∞';

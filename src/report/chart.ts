@@ -19,6 +19,9 @@ export interface Chart {
   /** What the x axis shows. */
   x: string;
   series: readonly Series[];
+  /** From where to where the axes go. Default: over all points, y from 0 where that is near. */
+  xRange?: readonly [low: number, high: number];
+  yRange?: readonly [low: number, high: number];
   /** In units of the picture, which scales. Default 380 x 240. */
   width?: number;
   height?: number;
@@ -48,7 +51,7 @@ export function lineChart(chart: Chart): string {
     ...points.map(([, y]) => y),
     ...(band?.flat() ?? []),
   ]);
-  return draw(chart, axisOf(finite), ({ x, y }) => {
+  return draw(chart, chart.yRange ?? extent(finite), ({ x, y }) => {
     let colour = 0;
     const layers = { back: '', front: '' };
     for (const { name, points, band, faint } of chart.series) {
@@ -87,7 +90,7 @@ export function areaChart(chart: Chart): string {
       return [at, low, sums[i]!];
     }),
   );
-  return draw(chart, axisOf([0, ...sums]), ({ x, y }) =>
+  return draw(chart, chart.yRange ?? extent([0, ...sums]), ({ x, y }) =>
     layers
       .map((layer, index) => {
         const upper = layer.map(([at, , high]) => `${px(x(at))},${px(y(high))}`);
@@ -98,17 +101,40 @@ export function areaChart(chart: Chart): string {
   );
 }
 
+/** Bars from 0, `barWidth` wide in units of x, around the points of the first series. Styles: `chartStyle`. */
+export function barChart(chart: Chart, barWidth: number): string {
+  const [{ name, points }] = chart.series as [Series];
+  const half = barWidth / 2;
+  const xRange = [(points[0]?.[0] ?? half) - half, (points.at(-1)?.[0] ?? half) + half] as const;
+  const yRange = extent([0, ...points.map(([, value]) => value)]);
+  return draw({ xRange, ...chart }, chart.yRange ?? yRange, ({ x, y }) =>
+    points
+      .map(([at, value]) => {
+        const [left, right] = [x(at - half) + 0.5, x(at + half) - 0.5];
+        const [top, bottom] = [y(Math.max(0, value)), y(Math.min(0, value))];
+        const says = `${name}: ${figure(value)} at ${chart.x} ${figure(at - half)} to ${figure(at + half)}`;
+        return `<rect class="f0" x="${px(left)}" y="${px(top)}" width="${px(right - left)}" height="${px(bottom - top)}"><title>${escaped(says)}</title></rect>`;
+      })
+      .join(''),
+  );
+}
+
 interface Scales {
   x(value: number): number;
   y(value: number): number;
 }
 
-function draw(chart: Chart, { low, high, step }: Axis, marks: (scales: Scales) => string): string {
+function draw(
+  chart: Chart,
+  range: readonly [low: number, high: number],
+  marks: (scales: Scales) => string,
+): string {
   const { width = 380, height = 240 } = chart;
+  const { low, high, step } = axisOf(range);
   const named = chart.series.filter(({ faint }) => !faint);
   const yTicks = ticks(low, high, step);
   const xs = chart.series.flatMap(({ points }) => points.map(([x]) => x));
-  const [first, last] = extent(xs);
+  const [first, last] = chart.xRange ?? extent(xs);
   const xStep = stepOf(first, last, Math.max(2, Math.floor(width / 90)));
   const xTicks = ticks(first, last, xs.every(Number.isInteger) ? Math.max(1, xStep) : xStep);
   const legend = named.length > 1 ? legendOf(named, width) : { rows: 0, svg: '' };
@@ -202,8 +228,7 @@ function extent(values: readonly number[]): [low: number, high: number] {
 }
 
 /** From where to where an axis goes: over all values, from 0 where that is near, and never over nothing. */
-function axisOf(values: readonly number[]): Axis {
-  let [low, high] = extent(values);
+function axisOf([low, high]: readonly [low: number, high: number]): Axis {
   if (low > 0 && low < high * 0.5) low = 0;
   if (high < 0 && high > low * 0.5) high = 0;
   const size = Math.max(Math.abs(low), Math.abs(high)) || 1;

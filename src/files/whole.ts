@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { PerceptionError } from '../../errors.js';
+import { PerceptionError } from '../errors.js';
 
 /** What a file that is being written is called; a killed process leaves it behind. */
 const partial = (path: string): string => join(dirname(path), `.${basename(path)}.partial`);
