@@ -166,16 +166,17 @@ for (const count of [36000, 150000, 500000]) {
     shown: (value: number) => string,
     other: (told: Told) => number | undefined,
   ): Promise<void> => {
-    const result: Row = { detections: count.toLocaleString('en'), '': what };
+    const result: Row = { detections: count.toLocaleString('en'), measured: what };
     let last = 0;
     for (const [index, threads] of threadCounts.entries()) {
       setThreads(threads);
       last = await measured(threads, index);
-      result[`${threads} threads`] = shown(last);
+      result[threads === 1 ? '1 thread' : `${threads} threads`] = shown(last);
     }
     for (const [i, told] of others.entries()) {
       const value = 'absent' in told ? undefined : other(told);
-      result[peers[i]!] = value === undefined ? '' : `${shown(value)} = ${(value / last).toFixed(1)} x`;
+      const compared = value === undefined ? '' : `${shown(value)} = ${(value / last).toFixed(1)} x`;
+      result[peers[i]!] = 'absent' in told ? 'not installed' : compared;
     }
     rows.push(result);
   };

@@ -257,6 +257,7 @@ TEST_CASE("JSON: what is accepted, and what is not") {
   }
   CHECK(!accepts(std::string_view("[1\0]", 4)));
   CHECK(!accepts(std::string_view("\"a\0\"", 4)));
+  CHECK(!accepts(std::string_view("\"\\\0\"", 4)));
 }
 
 TEST_CASE("JSON: what errors say") {

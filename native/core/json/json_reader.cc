@@ -342,7 +342,7 @@ bool JsonReader::string_token(std::string_view* value) {
     if (value && scratch_.size() + piece.size() > kJsonStringBytes)
       return fail("expected a string of at most " + std::to_string(kJsonStringBytes) +
                   " bytes, received a longer one at byte " + std::to_string(begin));
-    if (value && whole) *value = piece;
+    if (value) *value = piece;
     if (*p_ == '"' && p_ != end_) {
       if (value && !whole) *value = scratch_.append(piece);
       ++p_;
