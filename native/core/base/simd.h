@@ -31,6 +31,7 @@
 //
 //   load(p, count, fill)   the first `count` (clamped to 0 ... kLanes) from memory, `fill` in the other lanes
 //   store(p, mask, x)      writes the lanes of the mask alone
+//   min(mask, a, b)        min(a, b) in the lanes of the mask, a in the others
 //   least(x)               the least lane, in all lanes
 //   first(x)               lane 0
 //   lanes_of(bits)         the mask of which bits(mask) is `bits`
@@ -157,6 +158,7 @@ PERCEPTION_INLINE void transpose(Doubles (&rows)[2]) {
 #endif
 
 PERCEPTION_INLINE void store(double* p, Mask mask, Doubles x) { store(p, select(mask, x, load(p))); }
+PERCEPTION_INLINE Doubles min(Mask mask, Doubles a, Doubles b) { return select(mask, min(a, b), a); }
 
 }  // namespace baseline
 
@@ -205,6 +207,7 @@ PERCEPTION_INLINE Doubles operator+(Doubles a, Doubles b) { return {_mm256_add_p
 PERCEPTION_INLINE Doubles operator-(Doubles a, Doubles b) { return {_mm256_sub_pd(a.lanes, b.lanes)}; }
 PERCEPTION_INLINE Doubles operator*(Doubles a, Doubles b) { return {_mm256_mul_pd(a.lanes, b.lanes)}; }
 PERCEPTION_INLINE Doubles min(Doubles a, Doubles b) { return {_mm256_min_pd(a.lanes, b.lanes)}; }
+PERCEPTION_INLINE Doubles min(Mask mask, Doubles a, Doubles b) { return select(mask, min(a, b), a); }
 PERCEPTION_INLINE Doubles max(Doubles a, Doubles b) { return {_mm256_max_pd(a.lanes, b.lanes)}; }
 PERCEPTION_INLINE Doubles least(Doubles x) {
   const __m256d halves = _mm256_min_pd(x.lanes, _mm256_permute2f128_pd(x.lanes, x.lanes, 1));
@@ -279,11 +282,14 @@ PERCEPTION_INLINE Doubles operator+(Doubles a, Doubles b) { return {_mm512_add_p
 PERCEPTION_INLINE Doubles operator-(Doubles a, Doubles b) { return {_mm512_sub_pd(a.lanes, b.lanes)}; }
 PERCEPTION_INLINE Doubles operator*(Doubles a, Doubles b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
 PERCEPTION_INLINE Doubles min(Doubles a, Doubles b) { return {_mm512_min_pd(a.lanes, b.lanes)}; }
+PERCEPTION_INLINE Doubles min(Mask mask, Doubles a, Doubles b) {
+  return {_mm512_mask_min_pd(a.lanes, mask.lanes, a.lanes, b.lanes)};
+}
 PERCEPTION_INLINE Doubles max(Doubles a, Doubles b) { return {_mm512_max_pd(a.lanes, b.lanes)}; }
 PERCEPTION_INLINE Doubles least(Doubles x) {
-  const __m512d halves = _mm512_min_pd(x.lanes, _mm512_shuffle_f64x2(x.lanes, x.lanes, 0b01001110));
-  const __m512d quarters = _mm512_min_pd(halves, _mm512_shuffle_f64x2(halves, halves, 0b10110001));
-  return {_mm512_min_pd(quarters, _mm512_permute_pd(quarters, 0b01010101))};
+  const __m256d half = _mm256_min_pd(_mm512_castpd512_pd256(x.lanes), _mm512_extractf64x4_pd(x.lanes, 1));
+  const __m128d pair = _mm_min_pd(_mm256_castpd256_pd128(half), _mm256_extractf128_pd(half, 1));
+  return {_mm512_broadcastsd_pd(_mm_min_sd(pair, _mm_unpackhi_pd(pair, pair)))};
 }
 PERCEPTION_INLINE double first(Doubles x) { return _mm512_cvtsd_f64(x.lanes); }
 PERCEPTION_INLINE Mask operator<(Doubles a, Doubles b) {
