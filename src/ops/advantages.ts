@@ -108,7 +108,14 @@ export function nativeGroups(options: AdvantageGroups, length: number): NativeGr
     throw invalid('SHAPE_MISMATCH', 'groupSize', `a divisor of the number of rewards, ${length}`, size);
   }
   const count = length / size;
-  return { byId: false, groups: Int32Array.from({ length: count + 1 }, (_, i) => i * size), count };
+  return { byId: false, groups: evenOffsets(count, size), count };
+}
+
+/** 0, size, 2 size .. count * size. A loop: Int32Array.from takes longer than the advantages of a million groups. */
+export function evenOffsets(count: number, size: number): Int32Array {
+  const offsets = new Int32Array(count + 1);
+  for (let i = 1; i <= count; i++) offsets[i] = i * size;
+  return offsets;
 }
 
 /** @internal Names of the options of a formula. */

@@ -4,7 +4,7 @@ import { type DeviceTensor, deviceTensor } from '../device/tensor.js';
 import { describe, invalid, PerceptionError } from '../errors.js';
 import type { DeviceHandle } from '../native/binding.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
-import { type AdvantageFormula, formulaOptions, nativeFormula } from '../ops/advantages.js';
+import { type AdvantageFormula, evenOffsets, formulaOptions, nativeFormula } from '../ops/advantages.js';
 import { optionsObject, sizeOf, typedArray, wholeNumber } from '../ops/validate.js';
 import { type CompiledRecipe, compileRecipe, type RecipeInput, type RecipeName } from './recipes.js';
 
@@ -232,7 +232,7 @@ function objectsCall(request: ObjectsRequest): Call<unknown, ObjectScores> {
         },
         async,
       );
-      const groups = Int32Array.from({ length: prompts + 1 }, (_, i) => i * predictionsPerTruth);
+      const groups = evenOffsets(prompts, predictionsPerTruth);
       const compare = () =>
         native.groupAdvantages(rewards, groups, false, prompts, formula, advantages, mean, std, async);
       return async ? (scored as Promise<void>).then(compare) : compare();
