@@ -20,7 +20,12 @@ Status cpu_group_advantages(std::span<const float> rewards, int64_t groups, int6
   return group_advantages(rewards, offsets, formula, advantages, mean, std);
 }
 
-constexpr Device kCpu = {pairwise_iou_padded, pairwise_iou_gradient, linear_sum_assignment_padded,
+Status cpu_pairwise_iou(const PaddedBoxes& a, const PaddedBoxes& b, int64_t batch, IouKind kind,
+                        BoxFormat format, std::span<float> out) {
+  return pairwise_iou_padded(a, b, batch, kind, format, out);
+}
+
+constexpr Device kCpu = {cpu_pairwise_iou, pairwise_iou_gradient, linear_sum_assignment_padded,
                          cpu_group_advantages, score_tensors};
 
 // ---- GPU: TensorFlow's device memory goes to the CUDA plug-in as it is.

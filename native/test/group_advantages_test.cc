@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/advantage/formula.h"
+#include "core/base/isa.h"
 #include "core/base/thread_pool.h"
 #include "doctest.h"
 
@@ -298,6 +300,95 @@ TEST_CASE("advantages: many groups, the same for every number of threads") {
   set_thread_count(4);
   check_same(contiguous(rewards, offsets), one);
   check_same(by_id(rewards, interleaved, kGroups), one_by_id);
+}
+
+TEST_CASE("advantages: every instruction set gives the bits of the formula for one group") {
+  std::mt19937 random(47);
+  std::uniform_real_distribution<float> uniform(-2, 3);
+  // Even groups, with a rest that fills no column, and groups of any size up to more than a column holds.
+  std::vector<std::vector<int32_t>> batches;
+  for (const int32_t size : {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 32, 64, 65, 100}) {
+    for (const int32_t groups : {1, 5, 32, 75}) {
+      batches.push_back({0});
+      for (int32_t g = 0; g < groups; ++g) batches.back().push_back(batches.back().back() + size);
+    }
+  }
+  for (const uint32_t longest : {2u, 9u, 20u, 66u, 300u}) {
+    batches.push_back({0});
+    for (int g = 0; g < 200; ++g)
+      batches.back().push_back(batches.back().back() + static_cast<int32_t>(random() % longest));
+  }
+  for (const std::vector<int32_t>& offsets : batches) {
+    const size_t groups = offsets.size() - 1;
+    CAPTURE(groups);
+    CAPTURE(offsets.back());
+    std::vector<float> rewards(static_cast<size_t>(offsets.back()));
+    const uint32_t unscored = random() % 3 == 0 ? 2 : 12;
+    for (float& reward : rewards)
+      reward = random() % unscored == 0 ? kNan : random() % 2 ? uniform(random) : float(random() % 2);
+    for (const auto scale : {AdvantageScale::kGroup, AdvantageScale::kBatch, AdvantageScale::kNone}) {
+      for (const auto baseline : {AdvantageBaseline::kMean, AdvantageBaseline::kLeaveOneOut}) {
+        AdvantageOptions options;
+        options.scale = scale;
+        options.baseline = baseline;
+        options.ddof = static_cast<int>(random() % 2);
+        if (random() % 2) options.epsilon = 0;
+        if (random() % 2) options.clip_low = -0.5, options.clip_high = 0.75;
+        const double batch_std = moments_of(rewards.data(), offsets.back(), options.ddof).std;
+        Result expected{{}, rewards, {}, {}};
+        for (size_t g = 0; g < groups; ++g) {
+          float* const group = expected.advantages.data() + offsets[g];
+          const Moments moments =
+              advantages_in_order(group, offsets[g + 1] - offsets[g], options, batch_std, group);
+          expected.mean.push_back(static_cast<float>(moments.mean));
+          expected.std.push_back(static_cast<float>(moments.true_std()));
+        }
+        for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+          if (set > isa()) continue;
+          CAPTURE(isa_name(set));
+          Result result{{},
+                        std::vector<float>(rewards.size(), -9),
+                        std::vector<float>(groups, -9),
+                        std::vector<float>(groups, -9)};
+          result.status =
+              group_advantages(rewards, offsets, options, result.advantages, result.mean, result.std, set);
+          CHECK(result.status.ok());
+          CHECK(bits(result.advantages) == bits(expected.advantages));
+          // NaN where there are none, of whatever sign.
+          for (size_t g = 0; g < groups; ++g) {
+            CHECK((result.mean[g] == expected.mean[g] ||
+                   (std::isnan(result.mean[g]) && std::isnan(expected.mean[g]))));
+            CHECK((result.std[g] == expected.std[g] ||
+                   (std::isnan(result.std[g]) && std::isnan(expected.std[g]))));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("advantages: an infinity is found wherever it is") {
+  for (const int32_t size : {1, 5, 8, 100}) {
+    std::vector<int32_t> offsets{0};
+    for (int g = 0; g < 70; ++g) offsets.push_back(offsets.back() + size);
+    const auto count = static_cast<size_t>(offsets.back());
+    for (const size_t place : {size_t{0}, count / 2, count - 1}) {
+      for (const auto scale : {AdvantageScale::kGroup, AdvantageScale::kBatch}) {
+        std::vector<float> rewards(count, 0.5f);
+        rewards[place] = -kInf;
+        AdvantageOptions options;
+        options.scale = scale;
+        const Status status = contiguous(rewards, offsets, options).status;
+        CHECK(status.code() == Code::kInvalidValue);
+        CHECK(status.message() ==
+              "rewards: expected finite numbers or NaN (not scored), received -inf at index " +
+                  std::to_string(place));
+        // Another infinity, of the other sign, hides neither.
+        rewards[count - 1] = kInf;
+        CHECK(contiguous(rewards, offsets, options).status.code() == Code::kInvalidValue);
+      }
+    }
+  }
 }
 
 TEST_CASE("advantages: what is refused") {

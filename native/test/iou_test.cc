@@ -1,16 +1,21 @@
 #include "core/geometry/iou.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <numbers>
 #include <random>
+#include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "core/base/isa.h"
 #include "core/base/thread_pool.h"
+#include "core/geometry/arctangent.h"
 #include "core/geometry/overlap.h"
 #include "doctest.h"
 
@@ -93,6 +98,35 @@ std::vector<float> pairwise(const std::vector<float>& a, const std::vector<float
   const Status status = pairwise_iou(a, b, kind, format, out);
   CHECK(status.ok());
   return out;
+}
+
+std::vector<Isa> sets() {
+  std::vector<Isa> result;
+  for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512})
+    if (set <= isa()) result.push_back(set);
+  return result;
+}
+
+constexpr BoxFormat kFormats[] = {BoxFormat::kXyxy, BoxFormat::kXywh, BoxFormat::kCxcywh};
+
+// Pair by pair.
+std::vector<float> by_formula(std::span<const float> a, std::span<const float> b, IouKind kind,
+                              BoxFormat format) {
+  std::vector<float> out;
+  for (size_t i = 0; i < a.size(); i += 4)
+    for (size_t j = 0; j < b.size(); j += 4)
+      out.push_back(one(kind, to_corners(&a[i], format), to_corners(&b[j], format)));
+  return out;
+}
+
+// Numbers of every size, extents beyond float's range among them.
+std::vector<float> wild_boxes(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> boxes(4 * count);
+  for (float& value : boxes) do
+      value = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    while (!std::isfinite(value));
+  return boxes;
 }
 
 struct ThreadCount {
@@ -257,6 +291,165 @@ TEST_CASE("iou: a ragged batch is its problems one by one") {
   }
 }
 
+TEST_CASE("iou: every instruction set and size gives the bits of the formula") {
+  std::vector<std::pair<size_t, size_t>> sizes;
+  for (size_t m = 0; m < 36; ++m) sizes.push_back({m % 11, m});
+  for (const size_t m : {47, 48, 49, 63, 64, 65, 511, 512, 513, 530}) sizes.push_back({m % 23 + 1, m});
+  sizes.insert(sizes.end(), {{129, 33}, {130, 515}, {600, 3}});
+  uint32_t seed = 0;
+  for (const auto& [n, m] : sizes) {
+    CAPTURE(n);
+    CAPTURE(m);
+    for (const auto boxes : {odd_boxes, proper_boxes, wild_boxes}) {
+      const std::vector<float> a = boxes(n, ++seed), b = boxes(m, ++seed);
+      for (const IouKind kind : kKinds) {
+        for (const BoxFormat format : kFormats) {
+          const std::vector<uint32_t> expected = bits(by_formula(a, b, kind, format));
+          for (const Isa set : sets()) {
+            CAPTURE(isa_name(set));
+            // Not aligned, and nothing beside it may be written.
+            std::vector<float> out(n * m + 2, -9);
+            CHECK(pairwise_iou(a, b, kind, format, {out.data() + 1, n * m}, set).ok());
+            CHECK(out.front() == -9);
+            CHECK(out.back() == -9);
+            CHECK(bits({out.begin() + 1, out.end() - 1}) == expected);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("iou: every instruction set gives the bits of the formula in batches") {
+  std::mt19937 random(17);
+  for (const int32_t longest : {3, 20, 40, 700}) {
+    std::vector<int32_t> a_offsets{0}, b_offsets{0}, out_offsets{0};
+    for (int i = 0; i < (longest > 40 ? 9 : 300); ++i) {
+      const auto n = static_cast<int32_t>(random() % longest), m = static_cast<int32_t>(random() % longest);
+      a_offsets.push_back(a_offsets.back() + n);
+      b_offsets.push_back(b_offsets.back() + m);
+      out_offsets.push_back(out_offsets.back() + n * m);
+    }
+    const std::vector<float> a = odd_boxes(size_t(a_offsets.back()), 3),
+                             b = odd_boxes(size_t(b_offsets.back()), 4);
+    for (const IouKind kind : kKinds) {
+      std::vector<float> expected;
+      for (size_t i = 0; i + 1 < a_offsets.size(); ++i) {
+        const std::vector<float> part = by_formula(
+            {a.data() + 4 * a_offsets[i], a.data() + 4 * a_offsets[i + 1]},
+            {b.data() + 4 * b_offsets[i], b.data() + 4 * b_offsets[i + 1]}, kind, BoxFormat::kXywh);
+        expected.insert(expected.end(), part.begin(), part.end());
+      }
+      for (const Isa set : sets()) {
+        CAPTURE(isa_name(set));
+        std::vector<float> out(expected.size(), -9);
+        CHECK(pairwise_iou_batch(a, a_offsets, b, b_offsets, kind, BoxFormat::kXywh, out_offsets, out, set)
+                  .ok());
+        CHECK(bits(out) == bits(expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("iou: every instruction set gives the bits of the formula in padded batches") {
+  std::mt19937 random(19);
+  const auto some = [&](int64_t rows) {
+    return static_cast<int32_t>(random() % static_cast<uint64_t>(rows + 1));
+  };
+  for (const auto& [batch, n, m] :
+       {std::tuple<int64_t, int64_t, int64_t>{40, 5, 7}, {7, 16, 16}, {3, 140, 33}, {2, 9, 600}}) {
+    std::vector<float> a = odd_boxes(size_t(batch * n), 5), b = odd_boxes(size_t(batch * m), 6);
+    a[size_t(4 * n + 1)] = kNan;
+    b[size_t(4 * m + 6)] = kInf;
+    std::vector<int32_t> a_counts, b_counts;
+    for (int64_t i = 0; i < batch; ++i) {
+      a_counts.push_back(some(n));
+      b_counts.push_back(some(m));
+    }
+    for (const IouKind kind : kKinds) {
+      for (const bool counted : {false, true}) {
+        std::vector<float> expected;
+        for (int64_t p = 0; p < batch; ++p) {
+          for (int64_t i = 0; i < n; ++i) {
+            for (int64_t j = 0; j < m; ++j) {
+              const float *const x = &a[size_t(4 * (p * n + i))], *const y = &b[size_t(4 * (p * m + j))];
+              const bool used = !counted || (i < a_counts[size_t(p)] && j < b_counts[size_t(p)]);
+              expected.push_back(
+                  used && finite_box(x) && finite_box(y)
+                      ? one(kind, to_corners(x, BoxFormat::kXyxy), to_corners(y, BoxFormat::kXyxy))
+                      : 0);
+            }
+          }
+        }
+        const std::vector<int32_t> none;
+        for (const Isa set : sets()) {
+          CAPTURE(isa_name(set));
+          std::vector<float> out(expected.size(), -9);
+          CHECK(pairwise_iou_padded({a, counted ? a_counts : none, n}, {b, counted ? b_counts : none, m},
+                                    batch, kind, BoxFormat::kXyxy, out, set)
+                    .ok());
+          CHECK(bits(out) == bits(expected));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("iou: what is written past the caches is the same") {
+  // Wide, and so narrow that every register is put together from two rows or more.
+  for (const auto& [n, m] : {std::pair<size_t, size_t>{2300, 2801}, {191000, 33}}) {
+    const std::vector<float> a = proper_boxes(n, 21), b = proper_boxes(m, 22);
+    const size_t half = n / 2;
+    for (const Isa set : sets()) {
+      CAPTURE(isa_name(set));
+      for (const size_t offset : {0, 3}) {
+        std::vector<float> out(n * m + 16, -9), part(half * m);
+        CHECK(pairwise_iou(a, b, IouKind::kIou, BoxFormat::kXyxy, {out.data() + offset, n * m}, set).ok());
+        CHECK(std::all_of(out.begin(), out.begin() + offset, [](float x) { return x == -9; }));
+        CHECK(std::all_of(out.begin() + offset + n * m, out.end(), [](float x) { return x == -9; }));
+        // Halves are small enough to be written as usual.
+        for (const size_t first : {size_t{0}, n - half}) {
+          CHECK(pairwise_iou({a.data() + 4 * first, 4 * half}, b, IouKind::kIou, BoxFormat::kXyxy, part, set)
+                    .ok());
+          CHECK(std::equal(part.begin(), part.end(), out.begin() + offset + first * m));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("iou: the angle is the arctangent, all but correctly rounded") {
+  const auto check = [](float width, float height) {
+    const double expected = std::atan2(double{width}, double{height});
+    const auto nearest = static_cast<float>(expected);
+    const double ulp = std::nextafter(nearest, kInf) - double{nearest};
+    return std::abs(angle_of(width, height) - expected) <= 0.505 * ulp;
+  };
+  std::mt19937 random(23);
+  std::uniform_real_distribution<float> pixels(0, 2000);
+  size_t wrong = 0;
+  for (int i = 0; i < 200000; ++i) {
+    const float x = pixels(random), y = pixels(random);
+    wrong += !check(x, y);
+    wrong += !check(std::floor(x), std::floor(y));
+    wrong += !check(x, x * (1 + y * 1e-7f));
+    wrong += !check(std::ldexp(x, static_cast<int>(random() % 200) - 100), y);
+    wrong += angle_of(x, y) + angle_of(y, x) != doctest::Approx(std::numbers::pi / 2).epsilon(2e-7);
+  }
+  CHECK(wrong == 0);
+  const float least = std::numeric_limits<float>::denorm_min(), most = std::numeric_limits<float>::max();
+  const auto right = static_cast<float>(std::numbers::pi / 2),
+             diagonal = static_cast<float>(std::numbers::pi / 4);
+  CHECK(angle_of(0.0f, 0.0f) == 0);
+  for (const float x : {least, 1.0f, most, kInf}) {
+    CHECK(angle_of(0.0f, x) == 0);
+    CHECK(angle_of(x, 0.0f) == right);
+    CHECK(angle_of(x, x) == diagonal);
+  }
+  CHECK(angle_of(least, most) == 0);
+  CHECK(angle_of(most, least) == right);
+}
+
 TEST_CASE("iou: empty lists") {
   CHECK(pairwise({}, {}, IouKind::kIou).empty());
   CHECK(pairwise({0, 0, 1, 1}, {}, IouKind::kGiou).empty());
@@ -327,4 +520,29 @@ TEST_CASE("pairwise_distance") {
   CHECK(status.message() == "b: expected finite numbers, received inf at index 3 (point 1)");
   CHECK(pairwise_distance(a, std::vector<float>{1}, PointMetric::kL2, out).code() == Code::kShapeMismatch);
   CHECK(pairwise_distance(a, a, PointMetric::kL2, out).code() == Code::kShapeMismatch);
+}
+
+TEST_CASE("pairwise_distance: every instruction set rounds the distance in double once") {
+  for (const size_t n : {1, 5, 9}) {
+    for (const size_t m : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 513}) {
+      const std::vector<float> a = wild_boxes((n + 1) / 2, 31), b = odd_boxes((m + 1) / 2, 32);
+      const std::span<const float> p(a.data(), 2 * n), q(b.data(), 2 * m);
+      for (const PointMetric metric : {PointMetric::kL1, PointMetric::kL2}) {
+        std::vector<float> expected;
+        for (size_t i = 0; i < n; ++i) {
+          for (size_t j = 0; j < m; ++j) {
+            const double dx = double{p[2 * i]} - q[2 * j], dy = double{p[2 * i + 1]} - q[2 * j + 1];
+            expected.push_back(static_cast<float>(metric == PointMetric::kL1 ? std::abs(dx) + std::abs(dy)
+                                                                             : std::sqrt(dx * dx + dy * dy)));
+          }
+        }
+        for (const Isa set : sets()) {
+          CAPTURE(isa_name(set));
+          std::vector<float> out(n * m, -9);
+          CHECK(pairwise_distance(p, q, metric, out, set).ok());
+          CHECK(bits(out) == bits(expected));
+        }
+      }
+    }
+  }
 }

@@ -1,14 +1,18 @@
 #include "core/assignment/linear_sum_assignment.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <numeric>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "core/assignment/linear_sum_assignment_kernels.h"
+#include "core/base/isa.h"
 #include "core/base/thread_pool.h"
 #include "doctest.h"
 
@@ -73,6 +77,86 @@ double check_pairs(const Answer& answer, const std::vector<T>& cost, size_t rows
   return total;
 }
 
+// scipy 1.17's algorithm as it is written there. rows <= cols.
+struct Reference {
+  bool feasible = true;
+  std::vector<double> row_dual, column_dual;
+  std::vector<int32_t> column_of_row, row_of_column;
+
+  Reference(const std::vector<double>& cost, size_t rows, size_t cols)
+      : row_dual(rows), column_dual(cols), column_of_row(rows, -1), row_of_column(cols, -1) {
+    std::vector<double> shortest(cols);
+    std::vector<size_t> path(cols), remaining(cols), scanned;
+    for (size_t start = 0; start < rows && feasible; ++start) {
+      for (size_t i = 0; i < cols; ++i) remaining[i] = cols - 1 - i;
+      std::fill(shortest.begin(), shortest.end(), kInf);
+      scanned.clear();
+      double base = 0;
+      size_t row = start, count = cols, column = 0;
+      for (;;) {
+        double lowest = kInf;
+        size_t index = count;
+        for (size_t i = 0; i < count; ++i) {
+          const size_t j = remaining[i];
+          const double distance = base + cost[row * cols + j] - row_dual[row] - column_dual[j];
+          if (distance < shortest[j]) {
+            shortest[j] = distance;
+            path[j] = row;
+          }
+          if (shortest[j] < lowest || (shortest[j] == lowest && row_of_column[j] < 0)) {
+            lowest = shortest[j];
+            index = i;
+          }
+        }
+        base = lowest;
+        feasible = base < kInf;
+        if (!feasible) return;
+        column = remaining[index];
+        if (row_of_column[column] < 0) break;
+        row = size_t(row_of_column[column]);
+        scanned.push_back(column);
+        remaining[index] = remaining[--count];
+      }
+      row_dual[start] += base;
+      for (const size_t j : scanned) {
+        row_dual[size_t(row_of_column[j])] += base - shortest[j];
+        column_dual[j] -= base - shortest[j];
+      }
+      for (int32_t at = int32_t(column); at >= 0;) {
+        const size_t last = path[size_t(at)];
+        row_of_column[size_t(at)] = int32_t(last);
+        std::swap(column_of_row[last], at);
+      }
+    }
+  }
+};
+
+enum class Kind { kUniform, kTied, kRounded, kConstant, kNegative, kForbidden, kProduct, kFarApart };
+constexpr std::array kKinds{Kind::kUniform,  Kind::kTied,      Kind::kRounded, Kind::kConstant,
+                            Kind::kNegative, Kind::kForbidden, Kind::kProduct, Kind::kFarApart};
+
+template <class T>
+std::vector<T> make_costs(Kind kind, size_t rows, size_t cols, std::mt19937& random) {
+  std::uniform_real_distribution<double> uniform(0, 1);
+  std::vector<T> cost;
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < cols; ++j) {
+      const double x = uniform(random);
+      const double below4 = std::floor(4 * x);
+      cost.push_back(static_cast<T>(kind == Kind::kUniform    ? x
+                                    : kind == Kind::kTied     ? below4
+                                    : kind == Kind::kRounded  ? 0.1 * std::floor(7 * x)
+                                    : kind == Kind::kConstant ? 0.3
+                                    : kind == Kind::kNegative ? (x < 0.5 ? -x : -below4)
+                                    // Rows of a hard instance: each is scanned for each that follows.
+                                    : kind == Kind::kProduct  ? double(i + 1) * double(j + 1)
+                                    : kind == Kind::kFarApart ? std::ldexp(x, int(random() % 60) - 30)
+                                                              : (random() % 4 < 2 ? kInf : below4)));
+    }
+  }
+  return cost;
+}
+
 struct ThreadCount {
   const int before = thread_count();
   explicit ThreadCount(int threads) { set_thread_count(threads); }
@@ -114,32 +198,107 @@ TEST_CASE_TEMPLATE("assignment: against every assignment there is", T, float, do
   CHECK(feasible > 500);
 }
 
-TEST_CASE("assignment: a 60 x 80 optimum proved by its duals") {
+TEST_CASE("assignment: optima proved by duals") {
   std::mt19937 random(23);
   std::uniform_real_distribution<double> uniform(0, 1);
-  for (int round = 0; round < 20; ++round) {
-    constexpr int64_t kRows = 60, kCols = 80;
-    std::vector<double> cost(kRows * kCols);
-    for (double& value : cost) value = uniform(random);
-    std::vector<int32_t> column_of_row(kRows);
-    double total = 0;
-    AssignmentWorkspace workspace;
-    REQUIRE(linear_sum_assignment<double>(cost, kRows, kCols, false, column_of_row, &total, workspace).ok());
-    // u[i] + v[j] <= cost[i][j] and v <= 0: then no assignment costs less than sum u + sum v.
-    double bound = 0;
-    for (int64_t j = 0; j < kCols; ++j) {
-      CHECK(workspace.column_dual[size_t(j)] <= 1e-12);
-      bound += workspace.column_dual[size_t(j)];
+  for (const size_t cols : {80, 150}) {
+    for (int round = 0; round < 20; ++round) {
+      const size_t rows = 60;
+      std::vector<double> cost(rows * cols);
+      for (double& value : cost) value = uniform(random);
+      const Answer answer = solve(cost, int64_t(rows), int64_t(cols));
+      REQUIRE(answer.status.ok());
+      // u[i] + v[j] <= cost[i][j] and v <= 0: then no assignment costs less than sum u + sum v.
+      const Reference reference(cost, rows, cols);
+      const double bound =
+          std::accumulate(reference.column_dual.begin(), reference.column_dual.end(),
+                          std::accumulate(reference.row_dual.begin(), reference.row_dual.end(), 0.0));
+      CHECK(*std::max_element(reference.column_dual.begin(), reference.column_dual.end()) <= 1e-12);
+      double least_slack = kInf;
+      for (size_t i = 0; i < rows; ++i)
+        for (size_t j = 0; j < cols; ++j)
+          least_slack =
+              std::min(least_slack, cost[i * cols + j] - reference.row_dual[i] - reference.column_dual[j]);
+      CHECK(least_slack >= -1e-12);
+      CHECK(std::abs(bound - answer.total) < 1e-10);
     }
-    double least_slack = kInf;
-    for (int64_t i = 0; i < kRows; ++i) {
-      bound += workspace.row_dual[size_t(i)];
-      for (int64_t j = 0; j < kCols; ++j)
-        least_slack = std::min(least_slack, cost[size_t(i * kCols + j)] - workspace.row_dual[size_t(i)] -
-                                                workspace.column_dual[size_t(j)]);
+  }
+}
+
+TEST_CASE_TEMPLATE("assignment: every instruction set answers as scipy does, ties included", T, float,
+                   double) {
+  std::mt19937 random(37);
+  AssignmentWorkspace workspace;
+  const auto check = [&](Kind kind, size_t rows, size_t cols, bool transposed, bool maximize) {
+    CAPTURE(int(kind));
+    CAPTURE(rows);
+    CAPTURE(cols);
+    CAPTURE(transposed);
+    const std::vector<T> values = make_costs<T>(kind, rows, cols, random);
+    const std::vector<double> cost(values.begin(), values.end());
+    const Reference reference(cost, rows, cols);
+    // As it comes: transposed, its signs changed. Exactly as long as it is, for AddressSanitizer.
+    const double factor = maximize ? -1 : 1;
+    std::vector<T> given;
+    for (const double x : transposed ? transpose(cost, rows, cols) : cost)
+      given.push_back(static_cast<T>(factor * x));
+    const AssignmentProblem<T> problem{given.data(), int32_t(transposed ? cols : rows),
+                                       int32_t(transposed ? rows : cols), factor};
+    for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+      if (set > isa()) continue;
+      CAPTURE(isa_name(set));
+      std::vector<int32_t> column_of_row(size_t(problem.rows), -7);
+      const AssignmentOutcome outcome = assignment_solver<T>(set)(problem, workspace, column_of_row.data());
+      REQUIRE((outcome == AssignmentOutcome::kSolved) == reference.feasible);
+      if (reference.feasible)
+        CHECK(column_of_row == (transposed ? reference.row_of_column : reference.column_of_row));
+      else
+        CHECK(column_of_row == std::vector<int32_t>(column_of_row.size(), -7));
     }
-    CHECK(least_slack >= -1e-12);
-    CHECK(std::abs(bound - total) < 1e-10);
+  };
+  // Around the widths of vectors, of the solvers' classes and of blocks.
+  for (const size_t cols :
+       {1,  2,  3,  4,  5,  7,  8,   9,   12,  15,  16,  17,  20,  23,  24,  25,  26,  31,  32,  33, 40,
+        47, 48, 63, 64, 65, 80, 100, 103, 104, 105, 127, 128, 129, 143, 144, 145, 159, 160, 161, 200}) {
+    for (const Kind kind : kKinds) {
+      for (const size_t rows : {cols, cols - cols / 3, std::min<size_t>(cols, 3)}) {
+        if (kind == Kind::kProduct && rows > 64) continue;
+        check(kind, rows, cols, false, rows % 2 == 0);
+        check(kind, rows, cols, rows < cols, cols % 2 == 0);
+      }
+    }
+  }
+  // More blocks than one word of bits has, and more than two.
+  for (const size_t cols : {1023, 1025, 1040, 2100}) {
+    for (const Kind kind : {Kind::kUniform, Kind::kTied, Kind::kConstant, Kind::kForbidden, Kind::kFarApart})
+      check(kind, 70, cols, cols % 2 == 0, false);
+  }
+  check(Kind::kTied, 300, 1030, false, false);
+  check(Kind::kUniform, 300, 310, false, false);
+}
+
+TEST_CASE_TEMPLATE("assignment: every instruction set says what it cannot use", T, float, double) {
+  AssignmentWorkspace workspace;
+  for (const size_t cols : {1, 5, 16, 17, 40, 64, 100, 129, 150, 300}) {
+    for (const size_t rows : {size_t{1}, size_t{3}, cols}) {
+      std::vector<T> cost(rows * cols, T(0.5));
+      for (const size_t at : {size_t{0}, cols - 1, cost.size() - 1, cost.size() / 2}) {
+        for (const double bad : {kNan, -kInf, kInf, 0x1p901, -0x1p901}) {
+          const bool large = std::abs(bad) == 0x1p901;
+          if (large && sizeof(T) == sizeof(float)) continue;
+          const T before = std::exchange(cost[at], static_cast<T>(bad));
+          const AssignmentProblem<T> problem{cost.data(), int32_t(rows), int32_t(cols), 1};
+          for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+            if (set > isa()) continue;
+            std::vector<int32_t> column_of_row(rows);
+            const AssignmentOutcome outcome =
+                assignment_solver<T>(set)(problem, workspace, column_of_row.data());
+            CHECK((outcome == AssignmentOutcome::kUnusable) == (bad != kInf));
+          }
+          cost[at] = before;
+        }
+      }
+    }
   }
 }
 

@@ -35,21 +35,27 @@ PERCEPTION_PORTABLE inline double squared_deviation(float reward, double mean) {
   return deviation * deviation;
 }
 
+// A reward's part in its group's moments; `first` is the first that is scored. Without branches: 0 added to a
+// sum changes no bit of it. `Flag`: a bool, or an integer as wide as other things that are added side by
+// side.
+template <class Flag>
+PERCEPTION_PORTABLE inline void add_reward(float reward, int32_t& scored, double& sum, float& first,
+                                           Flag& all_equal) {
+  const bool is_scored = !std::isnan(reward);
+  first = scored == 0 ? reward : first;
+  all_equal &= !is_scored | (reward == first);
+  scored += is_scored;
+  sum += or_zero(reward);
+}
+
 // Over the rewards that are not NaN, in index order and in two passes. The sum is not finite where a reward
 // is infinite, and only there. `Rewards`: anything with [] from 0.
 template <class Rewards>
 PERCEPTION_PORTABLE Moments moments_of(const Rewards& rewards, int32_t count, int ddof) {
-  // Without branches: 0 added to a sum changes no bit of it.
   Moments moments;
   float first = 0;
-  for (int32_t i = 0; i < count; ++i) {
-    const float reward = rewards[i];
-    const bool is_scored = !std::isnan(reward);
-    first = moments.scored == 0 ? reward : first;
-    moments.all_equal &= !is_scored | (reward == first);
-    moments.scored += is_scored;
-    moments.sum += or_zero(reward);
-  }
+  for (int32_t i = 0; i < count; ++i)
+    add_reward(rewards[i], moments.scored, moments.sum, first, moments.all_equal);
   moments.mean = moments.sum / static_cast<double>(moments.scored);
   double squares = 0;
   for (int32_t i = 0; i < count; ++i) squares += squared_deviation(rewards[i], moments.mean);

@@ -1,12 +1,16 @@
 #include "core/advantage/group_advantages.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "core/advantage/formula.h"
+#include "core/base/isa.h"
 #include "core/base/ragged.h"
 #include "core/base/thread_pool.h"
 
@@ -16,33 +20,69 @@ namespace {
 // Rewards a chunk of parallel_for should hold at least: some tens of microseconds.
 constexpr int64_t kRewardsPerChunk = 16384;
 
-// One group. `batch_std` is used with scale batch alone.
-void advantages_of_group(std::span<const float> rewards, const AdvantageOptions& options, double batch_std,
-                         std::span<float> advantages, float& mean, float& std) {
-  const Moments group = advantages_in_order(rewards.data(), static_cast<int32_t>(rewards.size()), options,
-                                            batch_std, advantages.data());
-  mean = static_cast<float>(group.mean);
-  std = static_cast<float>(group.true_std());
+// Groups that are computed side by side, the rewards that each may have, and how few are faster one by one.
+constexpr int kColumn = 32, kMostColumns = 64, kFewGroups = 6;
+
+struct Batch {
+  const float* rewards;
+  const int32_t* offsets;
+  const AdvantageOptions& options;
+  double batch_std;  // used with scale batch alone
+  float *advantages, *mean, *std;
+};
+
+}  // namespace
+
+namespace baseline {
+#include "core/advantage/group_advantages_kernels.inc"
+}
+#ifdef PERCEPTION_HAS_AVX
+PERCEPTION_BEGIN_AVX2
+namespace avx2 {
+#include "core/advantage/group_advantages_kernels.inc"
+}
+PERCEPTION_END_ISA
+PERCEPTION_BEGIN_AVX512
+namespace avx512 {
+#include "core/advantage/group_advantages_kernels.inc"
+}
+PERCEPTION_END_ISA
+#define PERCEPTION_KERNEL(set, name) \
+  (set == Isa::kAvx512 ? avx512::name : set == Isa::kAvx2 ? avx2::name : baseline::name)
+#else
+#define PERCEPTION_KERNEL(set, name) baseline::name
+#endif
+
+namespace {
+
+Status infinite_reward(std::span<const float> rewards) {
+  const auto first =
+      std::find_if(rewards.begin(), rewards.end(), [](float reward) { return std::isinf(reward); });
+  return {Code::kInvalidValue,
+          std::string("rewards: expected finite numbers or NaN (not scored), received ") +
+              (*first > 0 ? "inf" : "-inf") + " at index " + std::to_string(first - rewards.begin())};
 }
 
-void advantages_of_groups(std::span<const float> rewards, std::span<const int32_t> offsets,
-                          const AdvantageOptions& options, std::span<float> advantages, std::span<float> mean,
-                          std::span<float> std) {
-  const double batch_std =
-      options.scale == AdvantageScale::kBatch
-          ? moments_of(rewards.data(), static_cast<int32_t>(rewards.size()), options.ddof).std
-          : 0;
-  const int64_t groups = static_cast<int64_t>(mean.size());
-  const int64_t grain = std::max<int64_t>(
-      1, groups * kRewardsPerChunk / std::max<int64_t>(1, static_cast<int64_t>(rewards.size())));
+// kInvalidValue where a reward is infinite, of which the sums tell.
+Status advantages_of_groups(std::span<const float> rewards, std::span<const int32_t> offsets,
+                            const AdvantageOptions& options, std::span<float> advantages,
+                            std::span<float> mean, std::span<float> std, Isa set) {
+  Moments all;
+  if (options.scale == AdvantageScale::kBatch)
+    all = moments_of(rewards.data(), static_cast<int32_t>(rewards.size()), options.ddof);
+  if (!std::isfinite(all.sum)) return infinite_reward(rewards);
+  const Batch batch = {rewards.data(),    offsets.data(), options,   all.std,
+                       advantages.data(), mean.data(),    std.data()};
+  const auto groups = static_cast<int64_t>(mean.size());
+  const int64_t per_chunk = groups * kRewardsPerChunk / std::max<int64_t>(1, int64_t(rewards.size()));
+  const int64_t grain = std::max<int64_t>(1, (per_chunk + kColumn - 1) / kColumn) * kColumn;
+  std::atomic<bool> finite = true;
   parallel_for(groups, grain, [&](int64_t begin, int64_t end) {
-    for (size_t g = static_cast<size_t>(begin); g < static_cast<size_t>(end); ++g) {
-      const size_t first = static_cast<size_t>(offsets[g]);
-      const size_t count = static_cast<size_t>(offsets[g + 1]) - first;
-      advantages_of_group(rewards.subspan(first, count), options, batch_std, advantages.subspan(first, count),
-                          mean[g], std[g]);
-    }
+    if (!PERCEPTION_KERNEL(set, write_advantages)(batch, static_cast<size_t>(begin),
+                                                  static_cast<size_t>(end)))
+      finite.store(false, std::memory_order_relaxed);
   });
+  return finite.load(std::memory_order_relaxed) ? Status() : infinite_reward(rewards);
 }
 
 // --- Checks. ---
@@ -60,35 +100,22 @@ Status check_options(const AdvantageOptions& options) {
   return {};
 }
 
-Status check_rewards(std::span<const float> rewards) {
-  bool valid = true;
-  for (const float reward : rewards) valid &= !std::isinf(reward);
-  if (valid) return {};
-  const auto first =
-      std::find_if(rewards.begin(), rewards.end(), [](float reward) { return std::isinf(reward); });
-  return {Code::kInvalidValue,
-          std::string("rewards: expected finite numbers or NaN (not scored), received ") +
-              (*first > 0 ? "inf" : "-inf") + " at index " + std::to_string(first - rewards.begin())};
-}
-
 }  // namespace
 
 Status group_advantages(std::span<const float> rewards, std::span<const int32_t> offsets,
                         const AdvantageOptions& options, std::span<float> advantages, std::span<float> mean,
-                        std::span<float> std) {
+                        std::span<float> std, Isa set) {
   PERCEPTION_RETURN_IF_ERROR(check_options(options));
   PERCEPTION_RETURN_IF_ERROR(validate_offsets(offsets, rewards.size(), "offsets"));
   PERCEPTION_RETURN_IF_ERROR(check_length(advantages.size(), rewards.size(), "advantages"));
   PERCEPTION_RETURN_IF_ERROR(check_length(mean.size(), offsets.size() - 1, "mean"));
   PERCEPTION_RETURN_IF_ERROR(check_length(std.size(), offsets.size() - 1, "std"));
-  PERCEPTION_RETURN_IF_ERROR(check_rewards(rewards));
-  advantages_of_groups(rewards, offsets, options, advantages, mean, std);
-  return {};
+  return advantages_of_groups(rewards, offsets, options, advantages, mean, std, set);
 }
 
 Status group_advantages_by_id(std::span<const float> rewards, std::span<const int32_t> group_of,
                               int32_t groups, const AdvantageOptions& options, std::span<float> advantages,
-                              std::span<float> mean, std::span<float> std) {
+                              std::span<float> mean, std::span<float> std, Isa set) {
   PERCEPTION_RETURN_IF_ERROR(check_options(options));
   if (groups < 0)
     return {Code::kInvalidArgument, "groups: expected 0 or more, received " + std::to_string(groups)};
@@ -100,7 +127,6 @@ Status group_advantages_by_id(std::span<const float> rewards, std::span<const in
   PERCEPTION_RETURN_IF_ERROR(check_length(advantages.size(), rewards.size(), "advantages"));
   PERCEPTION_RETURN_IF_ERROR(check_length(mean.size(), static_cast<size_t>(groups), "mean"));
   PERCEPTION_RETURN_IF_ERROR(check_length(std.size(), static_cast<size_t>(groups), "std"));
-  PERCEPTION_RETURN_IF_ERROR(check_rewards(rewards));
   for (size_t i = 0; i < group_of.size(); ++i)
     if (group_of[i] < 0 || group_of[i] >= groups)
       return {Code::kInvalidValue, "group_of: expected numbers from 0 to " +
@@ -117,7 +143,8 @@ Status group_advantages_by_id(std::span<const float> rewards, std::span<const in
     place[i] = next[static_cast<size_t>(group_of[i])]++;
     sorted_rewards[static_cast<size_t>(place[i])] = rewards[i];
   }
-  advantages_of_groups(sorted_rewards, offsets, options, sorted_advantages, mean, std);
+  if (!advantages_of_groups(sorted_rewards, offsets, options, sorted_advantages, mean, std, set).ok())
+    return infinite_reward(rewards);  // by its place before sorting
   for (size_t i = 0; i < rewards.size(); ++i)
     advantages[i] = sorted_advantages[static_cast<size_t>(place[i])];
   return {};

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "core/base/status.h"
@@ -16,9 +17,19 @@ constexpr double kLargeCostScale = 0x1p-200;
 
 // Scratch memory of one solver, kept between problems so that a batch allocates nothing per problem.
 struct AssignmentWorkspace {
-  std::vector<double> cost, row_dual, column_dual, shortest, scanned_dual, scanned_shortest, block_least;
-  std::vector<int64_t> predecessor;  // as wide as a distance, for the vector unit
-  std::vector<int32_t> column_of_row, row_of_column, remaining, position;
+  template <class T>
+  struct Costs {
+    std::vector<T> copy, last_blocks, block_least;
+  };
+  struct ClosedColumn {
+    double distance, dual;
+    int32_t column;
+  };
+  std::tuple<Costs<float>, Costs<double>> costs;
+  std::vector<double> row_dual, column_dual, shortest, predecessor, taken, position;  // per row or column
+  std::vector<double> block_shortest, block_dual, block_taken;
+  std::vector<int32_t> column_of_row, row_of_column, remaining, free_in_block;
+  std::vector<ClosedColumn> closed;
 };
 
 // cost: [rows, cols] row-major. scipy.optimize.linear_sum_assignment's contract: rectangular and empty

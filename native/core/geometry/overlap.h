@@ -1,5 +1,4 @@
-// The formulas of the IoU family for one pair, the only ones: core's kernels and the GPU's end here.
-// Definitions and sources are in iou.h.
+// What the formula of a pair's overlap (overlap_formula.inc) is made of, and the formula for numbers.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <numbers>
 
 #include "core/base/portable.h"
+#include "core/geometry/arctangent.h"
 #include "core/geometry/box.h"
 #include "core/geometry/iou.h"
 
@@ -53,61 +53,42 @@ PERCEPTION_PORTABLE T positive(T x) {
 }
 
 template <IouKind kind, class T>
-PERCEPTION_PORTABLE BoxTerms<T> box_terms(const Corners<T>& box) {
+PERCEPTION_PORTABLE inline BoxTerms<T> box_terms(const Corners<T>& box) {
   const T width = positive(box.x2 - box.x1), height = positive(box.y2 - box.y1);
   BoxTerms<T> terms{box.x1, box.y1, box.x2, box.y2, width * height, 0, 0, 0};
   if constexpr (kind == IouKind::kDiou || kind == IouKind::kCiou) {
     terms.centre_x = box.x1 + box.x2;
     terms.centre_y = box.y1 + box.y2;
   }
-  if constexpr (kind == IouKind::kCiou) terms.angle = std::atan2(width, height);
+  if constexpr (kind == IouKind::kCiou) terms.angle = angle_of(width, height);
   return terms;
 }
 
-// 0 where the quotient is no finite number: 0 / 0, and areas beyond the range of T. Written so that
-// the division is unconditional and the loop over it has no branch.
+// x where it is a finite number, else 0: for the quotients 0 / 0 and those of areas beyond the range of T.
+// Written so that the division is unconditional and the loop over it has no branch.
 template <class T>
-PERCEPTION_PORTABLE T quotient(T numerator, T denominator) {
-  const T result = numerator / denominator;
-  return std::abs(result) <= std::numeric_limits<T>::max() ? result : T(0);
+PERCEPTION_PORTABLE T where_finite(T x) {
+  return std::abs(x) <= std::numeric_limits<T>::max() ? x : T(0);
 }
 
-// `epsilon` is added to the union (IoU) and to the hull's area (GIoU) as some released rewards do. Zero, as
-// NoEpsilon, is not even added.
+template <class T>
+PERCEPTION_PORTABLE T quotient(T numerator, T denominator) {
+  return where_finite(numerator / denominator);
+}
+
+template <class T>
+PERCEPTION_PORTABLE T where_positive(T condition, T x) {
+  return condition > 0 ? x : T(0);
+}
+
+// Zero, as this epsilon, is not even added.
 struct NoEpsilon {};
 template <class T>
 PERCEPTION_PORTABLE T operator+(T x, NoEpsilon) {
   return x;
 }
 
-template <IouKind kind, class T, class Epsilon>
-PERCEPTION_PORTABLE T overlap(const BoxTerms<T>& a, const BoxTerms<T>& b, Epsilon epsilon) {
-  const T intersection =
-      positive(lesser(a.x2, b.x2) - greater(a.x1, b.x1)) * positive(lesser(a.y2, b.y2) - greater(a.y1, b.y1));
-#ifdef __CUDA_ARCH__
-  // Most pairs are apart. Where all of a warp's are, it saves the division: a third of the instructions.
-  if constexpr (kind == IouKind::kIou)
-    if (intersection == 0) return 0;
-#endif
-  const T union_area = a.area + b.area - intersection;
-  const T iou = quotient(intersection, union_area + epsilon);
-  if constexpr (kind == IouKind::kIou) return iou;
-
-  const T hull_width = positive(greater(a.x2, b.x2) - lesser(a.x1, b.x1));
-  const T hull_height = positive(greater(a.y2, b.y2) - lesser(a.y1, b.y1));
-  if constexpr (kind == IouKind::kGiou) {
-    const T hull = hull_width * hull_height;
-    return iou - quotient(hull - union_area, hull + epsilon);
-  }
-
-  const T dx = a.centre_x - b.centre_x, dy = a.centre_y - b.centre_y;
-  const T diou = iou - quotient((dx * dx + dy * dy) / 4, hull_width * hull_width + hull_height * hull_height);
-  if constexpr (kind == IouKind::kDiou) return diou;
-
-  const T turn = a.angle - b.angle;
-  const T v = T(4 / (std::numbers::pi * std::numbers::pi)) * (turn * turn);
-  return diou - quotient(v, 1 - iou + v) * v;
-}
+#include "core/geometry/overlap_formula.inc"
 
 template <class T>
 PERCEPTION_PORTABLE T pair_iou(const Corners<T>& a, const Corners<T>& b, T epsilon = T(0)) {

@@ -1,5 +1,4 @@
-// Levenshtein distance (unit costs) over Unicode code points: Myers' bit-parallel algorithm (1999)
-// in Hyyro's block form (2003), O(ceil(m / 64) * n).
+// Levenshtein distance (unit costs) over Unicode code points.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +9,11 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/isa.h"
 #include "core/base/ragged.h"
 #include "core/base/status.h"
+#include "core/text/group_distance.h"
+#include "core/text/wavefront_distance.h"
 
 namespace perception {
 
@@ -20,15 +22,8 @@ namespace perception {
 // but taken for others.
 class PatternAlphabet {
  public:
-  // All memory that numbering the pattern takes, before any state changes: running out of it leaves the
-  // object usable.
-  void reserve(std::u32string_view pattern);
-  // Numbers one character more.
-  uint32_t add(char32_t code_point) {
-    uint32_t& number = numbers_[place_of(code_point)];
-    if (number == 0) number = ++size_;
-    return number;
-  }
+  // Of an empty alphabet. Running out of memory leaves it empty.
+  void number(std::u32string_view pattern);
   uint32_t operator[](char32_t code_point) const { return numbers_[place_of(code_point)]; }
   uint32_t size() const { return size_; }
   // Forgets the pattern. Pages stay.
@@ -51,24 +46,43 @@ class PatternAlphabet {
 // Swaps the two where `text` is the shorter, and takes what they have in common from both ends.
 void reduce_pair(std::u32string_view& pattern, std::u32string_view& text);
 
+// Two strings of UTF-8.
+struct TextPair {
+  std::string_view a, b;
+};
+
+struct TextDistance {
+  int64_t distance;
+  int64_t longest;  // code points of the longer string
+};
+
 // Holds scratch memory between calls; one per thread. Memory is linear in the longest strings seen,
 // whatever their alphabet. Values above U+10FFFF are no code points: safe, but the result is
 // unspecified.
 class EditDistance {
  public:
+  explicit EditDistance(Isa set = isa());
+
   int64_t operator()(std::u32string_view a, std::u32string_view b);
+  // Of many pairs at once, which is faster for short ones.
+  void operator()(std::span<const TextPair> pairs, std::span<TextDistance> results);
 
  private:
-  void allocate(std::u32string_view pattern, size_t text_size);
-  int64_t one_word(std::u32string_view pattern, std::u32string_view text);
-  int64_t blocks(std::u32string_view pattern, std::u32string_view text);
-  template <int kBlocks>
-  int64_t strip(size_t begin, size_t end, size_t text_size);
+  // So long a pattern is done faster by plain words if it is alone.
+  static constexpr size_t kMostWords = 2;
+
+  template <int kWords, class View, class Number>
+  int64_t by_words(View pattern, View text, const Number& number);
+  template <class View, class Number>
+  void solve(View pattern, View text, size_t symbols, const Number& number, bool alone, int64_t* distance);
+  void solve(std::string_view pattern, std::string_view text, bool alone, int64_t* distance);
+  void solve(std::u32string_view pattern, std::u32string_view text, bool alone, int64_t* distance);
 
   PatternAlphabet alphabet_;  // empty between calls
-  std::vector<uint32_t> pattern_ids_, text_ids_;
-  std::vector<uint64_t> masks_;   // [id][block of the strip]: match masks; all zero between strips
-  std::vector<uint8_t> carries_;  // per text position: horizontal +1 (bit 0) or -1 (bit 1)
+  GroupDistance group_;
+  WavefrontDistance wavefront_;
+  std::u32string text_a_, text_b_;
+  std::vector<uint64_t> masks_;  // by symbol and word; all zero between calls
 };
 
 // Checks that `a` and `b` are whole, and as many.

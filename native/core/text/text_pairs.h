@@ -92,12 +92,12 @@ inline Status number_pairs(const PackedStrings& a, const PackedStrings& b, Numbe
     uint32_t& most = most_symbols[static_cast<size_t>(begin / grain)];
     for (auto pair = static_cast<size_t>(begin); pair < static_cast<size_t>(end); ++pair) {
       text_pairs::reduced(a[pair], b[pair], [&](std::u32string_view pattern, std::u32string_view text) {
-        alphabet.reserve(pattern);
+        const auto number_of = [](char32_t symbol) { return static_cast<int32_t>(alphabet[symbol]); };
+        alphabet.number(pattern);
         std::transform(pattern.begin(), pattern.end(),
-                       result.pattern_ids.begin() + result.pattern_offsets[pair],
-                       [](char32_t symbol) { return static_cast<int32_t>(alphabet.add(symbol)); });
+                       result.pattern_ids.begin() + result.pattern_offsets[pair], number_of);
         std::transform(text.begin(), text.end(), result.text_ids.begin() + result.text_offsets[pair],
-                       [](char32_t symbol) { return static_cast<int32_t>(alphabet[symbol]); });
+                       number_of);
         most = std::max(most, alphabet.size());
         alphabet.clear(pattern);
       });

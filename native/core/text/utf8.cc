@@ -1,5 +1,6 @@
 #include "core/text/utf8.h"
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,6 +9,7 @@ namespace perception {
 namespace {
 
 constexpr char32_t kReplacement = 0xFFFD;
+constexpr bool kLittleEndian = std::endian::native == std::endian::little;
 
 bool is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
@@ -69,11 +71,17 @@ void decode_utf8(std::string_view text, std::u32string& out) {
       to += 8;
       i += 8;
     }
-    if (i == size) break;
-    if (p[i] < 0x80) {
-      *to++ = p[i++];
-      continue;
+    while (i < size && p[i] < 0x80) *to++ = p[i++];
+    // Three bytes for each character, in long runs: most scripts of Asia.
+    while (kLittleEndian && size - i >= 4) {
+      uint32_t bytes;
+      std::memcpy(&bytes, p + i, sizeof bytes);
+      const char32_t code_point = (bytes & 0x0F) << 12 | (bytes >> 8 & 0x3F) << 6 | (bytes >> 16 & 0x3F);
+      if ((bytes & 0xC0C0F0) != 0x8080E0 || code_point < 0x800) break;  // the latter is an overlong form
+      *to++ = code_point;
+      i += 3;
     }
+    if (i == size || p[i] < 0x80) continue;
     const Decoded decoded = decode_sequence(p + i, size - i);
     *to++ = decoded.code_point;
     i += decoded.size;
