@@ -242,14 +242,18 @@ TEST_CASE_TEMPLATE("assignment: every instruction set answers as scipy does, tie
     std::vector<T> given;
     for (const double x : transposed ? transpose(cost, rows, cols) : cost)
       given.push_back(static_cast<T>(factor * x));
-    const AssignmentProblem<T> problem{given.data(), int32_t(transposed ? cols : rows),
-                                       int32_t(transposed ? rows : cols), factor};
     for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
       if (set > isa()) continue;
       CAPTURE(isa_name(set));
-      std::vector<int32_t> column_of_row(size_t(problem.rows), -7);
-      const AssignmentOutcome outcome = assignment_solver<T>(set)(problem, workspace, column_of_row.data());
-      REQUIRE((outcome == AssignmentOutcome::kSolved) == reference.feasible);
+      std::vector<int32_t> column_of_row(transposed ? cols : rows, -7);
+      AssignmentProblem<T> problem{given.data(),
+                                   int32_t(transposed ? cols : rows),
+                                   int32_t(transposed ? rows : cols),
+                                   factor,
+                                   column_of_row.data(),
+                                   {}};
+      assignment_solver<T>(set)({&problem, 1}, workspace);
+      REQUIRE((problem.outcome == AssignmentOutcome::kSolved) == reference.feasible);
       if (reference.feasible)
         CHECK(column_of_row == (transposed ? reference.row_of_column : reference.column_of_row));
       else
@@ -287,17 +291,56 @@ TEST_CASE_TEMPLATE("assignment: every instruction set says what it cannot use", 
           const bool large = std::abs(bad) == 0x1p901;
           if (large && sizeof(T) == sizeof(float)) continue;
           const T before = std::exchange(cost[at], static_cast<T>(bad));
-          const AssignmentProblem<T> problem{cost.data(), int32_t(rows), int32_t(cols), 1};
           for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
             if (set > isa()) continue;
             std::vector<int32_t> column_of_row(rows);
-            const AssignmentOutcome outcome =
-                assignment_solver<T>(set)(problem, workspace, column_of_row.data());
-            CHECK((outcome == AssignmentOutcome::kUnusable) == (bad != kInf));
+            AssignmentProblem<T> problem{cost.data(), int32_t(rows),        int32_t(cols),
+                                         1,           column_of_row.data(), {}};
+            assignment_solver<T>(set)({&problem, 1}, workspace);
+            CHECK((problem.outcome == AssignmentOutcome::kUnusable) == (bad != kInf));
           }
           cost[at] = before;
         }
       }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("assignment: side by side as alone", T, float, double) {
+  std::mt19937 random(41);
+  AssignmentWorkspace workspace;
+  for (int round = 0; round < 300; ++round) {
+    // Sizes of one class mostly, and all that can happen to a problem.
+    std::vector<std::vector<T>> costs;
+    std::vector<std::vector<int32_t>> alone, together;
+    std::vector<std::array<int32_t, 2>> sizes;
+    std::vector<AssignmentOutcome> outcomes;
+    const size_t count = random() % (kAssignmentsAtOnce + 1);
+    for (size_t i = 0; i < count; ++i) {
+      const auto size = [&] { return int32_t(1 + random() % (random() % 10 == 0 ? 150 : 16)); };
+      sizes.push_back({size(), size()});
+      const auto [rows, cols] = sizes.back();
+      costs.push_back(make_costs<T>(kKinds[random() % kKinds.size()], size_t(rows), size_t(cols), random));
+      if (random() % 8 == 0) costs.back()[random() % costs.back().size()] = static_cast<T>(kNan);
+    }
+    for (const Isa set : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+      if (set > isa()) continue;
+      alone.clear();
+      together.clear();
+      outcomes.clear();
+      std::vector<AssignmentProblem<T>> problems;
+      for (size_t i = 0; i < count; ++i) {
+        alone.emplace_back(size_t(sizes[i][0]), -7);
+        together.emplace_back(size_t(sizes[i][0]), -7);
+        AssignmentProblem<T> problem{costs[i].data(), sizes[i][0], sizes[i][1], 1, alone[i].data(), {}};
+        assignment_solver<T>(set)({&problem, 1}, workspace);
+        outcomes.push_back(problem.outcome);
+        problem.column_of_row = together[i].data();
+        problems.push_back(problem);
+      }
+      assignment_solver<T>(set)(problems, workspace);
+      CHECK(together == alone);
+      for (size_t i = 0; i < count; ++i) CHECK(problems[i].outcome == outcomes[i]);
     }
   }
 }
@@ -407,7 +450,7 @@ TEST_CASE("assignment: shapes") {
 
 TEST_CASE_TEMPLATE("assignment: a batch is its problems one by one", T, float, double) {
   std::mt19937 random(31);
-  std::uniform_int_distribution<int32_t> size(0, 25);
+  std::uniform_int_distribution<int32_t> size(0, 18);
   std::uniform_int_distribution<int> value(0, 9);
   std::vector<int32_t> offsets{0}, rows, cols, row_offsets{0};
   std::vector<T> costs;

@@ -66,7 +66,7 @@ Status infinite_reward(std::span<const float> rewards) {
 // kInvalidValue where a reward is infinite, of which the sums tell.
 Status advantages_of_groups(std::span<const float> rewards, std::span<const int32_t> offsets,
                             const AdvantageOptions& options, std::span<float> advantages,
-                            std::span<float> mean, std::span<float> std, Isa set) {
+                            std::span<float> mean, std::span<float> std, [[maybe_unused]] Isa set) {
   Moments all;
   if (options.scale == AdvantageScale::kBatch)
     all = moments_of(rewards.data(), static_cast<int32_t>(rewards.size()), options.ddof);

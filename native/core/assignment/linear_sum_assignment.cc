@@ -55,22 +55,66 @@ Status check_shape(int64_t rows, int64_t cols, size_t cost_size, size_t column_o
   return {};
 }
 
-// Calls solve(i, workspace) for every problem, in parallel. Every one is tried, so that the failure reported
-// (that of the lowest index) does not depend on who came first.
-template <class Solve>
-Status solve_each(int64_t problems, int64_t grain, const Solve& solve) {
+// What the solver made of a task; tasks that it could not take as they are go through it again, scaled.
+template <class T>
+void finish(AssignmentProblem<T>& problem, bool maximize, AssignmentWorkspace& workspace,
+            AssignmentTask<T>& task) {
+  if (problem.outcome == AssignmentOutcome::kUnusable) {
+    const auto invalid = find_invalid(task.cost, maximize);
+    if (invalid != task.cost.end()) {
+      task.status = invalid_cost(*invalid, invalid - task.cost.begin(), task.cols, maximize);
+      return;
+    }
+    problem.factor *= kLargeCostScale;
+    assignment_solver<T>(isa())({&problem, 1}, workspace);
+  }
+  if (problem.outcome == AssignmentOutcome::kInfeasible) {
+    task.status = {Code::kInfeasible,
+                   "cost: every complete assignment uses a forbidden pair (an infinite cost)"};
+    return;
+  }
+  // Without a branch: which rows have a column is anyone's guess where there are more rows.
+  const T* row = task.cost.data();
+  for (const int32_t column : task.column_of_row) {
+    const auto cost = static_cast<double>(row[std::max(column, 0)]);
+    task.total += column < 0 ? 0 : cost;
+    row += task.cols;
+  }
+}
+
+// Where so many problems of `costs` costs in all are spread over threads: how many stay together.
+int64_t problems_per_chunk(int64_t problems, int64_t costs) {
+  if (problems == 0) return 1;
+  const int64_t mean = std::max<int64_t>(1, costs / problems);
+  // Enough to be solved side by side, as long as no thread goes without.
+  constexpr int64_t kLargestSmall = 128 * 128;
+  const int64_t together = mean > kLargestSmall ? 1 : kAssignmentsAtOnce;
+  return std::max(kCostsPerChunk / mean, std::min(together, (problems - 1) / thread_count() + 1));
+}
+
+// Solves the tasks task_of(i), kept until done(i, task) has seen what became of them; in parallel. Every one
+// is tried, so that the failure reported (that of the lowest index) does not depend on who came first.
+template <class T, class TaskOf, class Done>
+Status solve_all(int64_t problems, int64_t grain, bool maximize, const TaskOf& task_of, const Done& done) {
   std::mutex mutex;
   int64_t failed = problems;
   Status failure;
   parallel_for(problems, grain, [&](int64_t begin, int64_t end) {
     thread_local AssignmentWorkspace workspace;
-    for (int64_t i = begin; i < end; ++i) {
-      Status status = solve(static_cast<size_t>(i), workspace);
-      if (status.ok()) continue;
-      const std::lock_guard lock(mutex);
-      if (i >= failed) continue;
-      failed = i;
-      failure = {status.code(), "problem " + std::to_string(i) + ": " + status.message()};
+    for (int64_t first = begin; first < end; first += kAssignmentsAtOnce) {
+      AssignmentTask<T> tasks[kAssignmentsAtOnce];
+      const int64_t count = std::min<int64_t>(kAssignmentsAtOnce, end - first);
+      for (int64_t i = 0; i < count; ++i) tasks[i] = task_of(static_cast<size_t>(first + i));
+      linear_sum_assignments<T>({tasks, static_cast<size_t>(count)}, maximize, workspace);
+      for (int64_t i = 0; i < count; ++i) {
+        done(static_cast<size_t>(first + i), tasks[i]);
+        if (tasks[i].status.ok()) continue;
+        const std::lock_guard lock(mutex);
+        if (first + i >= failed) continue;
+        failed = first + i;
+        failure = {tasks[i].status.code(),
+                   "problem " + std::to_string(failed) + ": " + tasks[i].status.message()};
+      }
     }
   });
   return failure;
@@ -79,35 +123,41 @@ Status solve_each(int64_t problems, int64_t grain, const Solve& solve) {
 }  // namespace
 
 template <class T>
+void linear_sum_assignments(std::span<AssignmentTask<T>> tasks, bool maximize,
+                            AssignmentWorkspace& workspace) {
+  const AssignmentSolver<T> solve = assignment_solver<T>(isa());
+  AssignmentProblem<T> problems[kAssignmentsAtOnce];
+  AssignmentTask<T>* task_of[kAssignmentsAtOnce];
+  while (!tasks.empty()) {
+    const size_t count = std::min<size_t>(tasks.size(), kAssignmentsAtOnce);
+    size_t used = 0;
+    for (AssignmentTask<T>& task : tasks.first(count)) {
+      task.total = 0;
+      task.status = check_shape(task.rows, task.cols, task.cost.size(), task.column_of_row.size());
+      if (!task.status.ok()) continue;
+      if (task.cost.empty()) {
+        std::fill(task.column_of_row.begin(), task.column_of_row.end(), -1);
+        continue;
+      }
+      problems[used] = {
+          task.cost.data(),      static_cast<int32_t>(task.rows), static_cast<int32_t>(task.cols),
+          maximize ? -1.0 : 1.0, task.column_of_row.data(),       AssignmentOutcome::kUnusable};
+      task_of[used++] = &task;
+    }
+    if (used > 0) solve({problems, used}, workspace);
+    for (size_t i = 0; i < used; ++i) finish(problems[i], maximize, workspace, *task_of[i]);
+    tasks = tasks.subspan(count);
+  }
+}
+
+template <class T>
 Status linear_sum_assignment(std::span<const T> cost, int64_t rows, int64_t cols, bool maximize,
                              std::span<int32_t> column_of_row, double* total,
                              AssignmentWorkspace& workspace) {
-  PERCEPTION_RETURN_IF_ERROR(check_shape(rows, cols, cost.size(), column_of_row.size()));
-  if (cost.empty()) {
-    std::fill(column_of_row.begin(), column_of_row.end(), -1);
-    *total = 0;
-    return {};
-  }
-  const AssignmentSolver<T> solve = assignment_solver<T>(isa());
-  AssignmentProblem<T> problem{cost.data(), static_cast<int32_t>(rows), static_cast<int32_t>(cols),
-                               maximize ? -1.0 : 1.0};
-  AssignmentOutcome outcome = solve(problem, workspace, column_of_row.data());
-  if (outcome == AssignmentOutcome::kUnusable) {
-    const auto invalid = find_invalid(cost, maximize);
-    if (invalid != cost.end()) return invalid_cost(*invalid, invalid - cost.begin(), cols, maximize);
-    problem.factor *= kLargeCostScale;
-    outcome = solve(problem, workspace, column_of_row.data());
-  }
-  if (outcome == AssignmentOutcome::kInfeasible)
-    return {Code::kInfeasible, "cost: every complete assignment uses a forbidden pair (an infinite cost)"};
-
-  double sum = 0;
-  for (size_t i = 0; i < column_of_row.size(); ++i) {
-    const int32_t column = column_of_row[i];
-    if (column >= 0) sum += static_cast<double>(cost[i * static_cast<size_t>(cols) + size_t(column)]);
-  }
-  *total = sum;
-  return {};
+  AssignmentTask<T> task{cost, rows, cols, column_of_row, 0, {}};
+  linear_sum_assignments<T>({&task, 1}, maximize, workspace);
+  *total = task.total;
+  return task.status;
 }
 
 template <class T>
@@ -123,15 +173,17 @@ Status linear_sum_assignment_batch(std::span<const T> costs, std::span<const int
   PERCEPTION_RETURN_IF_ERROR(check_length(row_offsets.size(), problems + 1, "row_offsets"));
   PERCEPTION_RETURN_IF_ERROR(check_length(totals.size(), problems, "totals"));
 
-  const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(problems) * kCostsPerChunk /
-                                                 std::max<int64_t>(1, static_cast<int64_t>(costs.size())));
-  return solve_each(static_cast<int64_t>(problems), grain, [&](size_t i, AssignmentWorkspace& workspace) {
-    const auto part = [i](auto values, std::span<const int32_t> bounds) {
-      return values.subspan(static_cast<size_t>(bounds[i]), static_cast<size_t>(bounds[i + 1] - bounds[i]));
-    };
-    return linear_sum_assignment<T>(part(costs, offsets), rows[i], cols[i], maximize,
-                                    part(column_of_row, row_offsets), &totals[i], workspace);
-  });
+  const auto count = static_cast<int64_t>(problems);
+  const auto part = [](auto values, std::span<const int32_t> bounds, size_t i) {
+    return values.subspan(static_cast<size_t>(bounds[i]), static_cast<size_t>(bounds[i + 1] - bounds[i]));
+  };
+  return solve_all<T>(
+      count, problems_per_chunk(count, static_cast<int64_t>(costs.size())), maximize,
+      [&](size_t i) {
+        return AssignmentTask<T>{
+            part(costs, offsets, i), rows[i], cols[i], part(column_of_row, row_offsets, i), 0, {}};
+      },
+      [&](size_t i, const AssignmentTask<T>& task) { totals[i] = task.total; });
 }
 
 Status linear_sum_assignment_padded(std::span<const float> costs, int64_t batch, int64_t rows, int64_t cols,
@@ -141,32 +193,35 @@ Status linear_sum_assignment_padded(std::span<const float> costs, int64_t batch,
   PERCEPTION_RETURN_IF_ERROR(validate_counts(row_counts, batch, rows, "row"));
   PERCEPTION_RETURN_IF_ERROR(validate_counts(col_counts, batch, cols, "column"));
   PERCEPTION_RETURN_IF_ERROR(check_shape(column_of_row.size(), {batch, rows}, "column_of_row"));
-  const int64_t grain = std::max<int64_t>(1, kCostsPerChunk / std::max<int64_t>(1, rows * cols));
-  return solve_each(batch, grain, [&](size_t i, AssignmentWorkspace& workspace) {
-    thread_local std::vector<float> packed;
-    const auto all = [](int64_t first, int64_t count, auto values) {
-      return values.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    };
-    const auto problem = static_cast<int64_t>(i);
-    const int64_t used_rows = row_counts.empty() ? rows : row_counts[i];
-    const int64_t used_cols = col_counts.empty() ? cols : col_counts[i];
-    std::span<const float> cost = all(problem * rows * cols, used_rows * cols, costs);
-    if (used_cols < cols) {
-      packed.clear();
-      for (int64_t row = 0; row < used_rows; ++row) {
-        const std::span<const float> used = all(row * cols, used_cols, cost);
-        packed.insert(packed.end(), used.begin(), used.end());
-      }
-      cost = packed;
+  const auto packed_costs = [&](size_t i, int64_t used_rows, int64_t used_cols) -> std::span<const float> {
+    const std::span<const float> all =
+        costs.subspan(i * static_cast<size_t>(rows * cols), static_cast<size_t>(used_rows * cols));
+    if (used_cols == cols) return all;
+    thread_local std::vector<float> packed[kAssignmentsAtOnce];
+    std::vector<float>& costs_of_task = packed[i % kAssignmentsAtOnce];
+    costs_of_task.clear();
+    for (int64_t row = 0; row < used_rows; ++row) {
+      const auto used = all.subspan(static_cast<size_t>(row * cols), static_cast<size_t>(used_cols));
+      costs_of_task.insert(costs_of_task.end(), used.begin(), used.end());
     }
-    const std::span<int32_t> answer = all(problem * rows, rows, column_of_row);
-    std::fill(answer.begin() + used_rows, answer.end(), -1);
-    double total;
-    return linear_sum_assignment<float>(cost, used_rows, used_cols, maximize, all(0, used_rows, answer),
-                                        &total, workspace);
-  });
+    return costs_of_task;
+  };
+  return solve_all<float>(
+      batch, problems_per_chunk(batch, batch * rows * cols), maximize,
+      [&](size_t i) {
+        const int64_t used_rows = row_counts.empty() ? rows : row_counts[i];
+        const int64_t used_cols = col_counts.empty() ? cols : col_counts[i];
+        const std::span<int32_t> answer =
+            column_of_row.subspan(i * static_cast<size_t>(rows), static_cast<size_t>(rows));
+        std::fill(answer.begin() + used_rows, answer.end(), -1);
+        return AssignmentTask<float>{packed_costs(i, used_rows, used_cols),        used_rows, used_cols,
+                                     answer.first(static_cast<size_t>(used_rows)), 0,         {}};
+      },
+      [](size_t, const AssignmentTask<float>&) {});
 }
 
+template void linear_sum_assignments(std::span<AssignmentTask<float>>, bool, AssignmentWorkspace&);
+template void linear_sum_assignments(std::span<AssignmentTask<double>>, bool, AssignmentWorkspace&);
 template Status linear_sum_assignment(std::span<const float>, int64_t, int64_t, bool, std::span<int32_t>,
                                       double*, AssignmentWorkspace&);
 template Status linear_sum_assignment(std::span<const double>, int64_t, int64_t, bool, std::span<int32_t>,

@@ -41,6 +41,19 @@ template <class T>  // float or double
 Status linear_sum_assignment(std::span<const T> cost, int64_t rows, int64_t cols, bool maximize,
                              std::span<int32_t> column_of_row, double* total, AssignmentWorkspace& workspace);
 
+// Several problems on one thread, small ones side by side, which is faster than one after the other.
+template <class T>
+struct AssignmentTask {
+  std::span<const T> cost;
+  int64_t rows = 0, cols = 0;
+  std::span<int32_t> column_of_row;
+  double total = 0;
+  Status status;  // of this problem
+};
+template <class T>
+void linear_sum_assignments(std::span<AssignmentTask<T>> tasks, bool maximize,
+                            AssignmentWorkspace& workspace);
+
 // A ragged batch: problem i is the rows[i] x cols[i] matrix at costs[offsets[i]..]; its answer goes to
 // column_of_row[row_offsets[i]..row_offsets[i + 1]), row_offsets being the running sum of rows. totals: [n].
 // Parallel over the batch; the status is that of the first problem (lowest index) that failed and names it.

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <limits>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -31,12 +32,12 @@ PERCEPTION_END_ISA
 #endif
 
 template <class T>
-AssignmentSolver<T> assignment_solver(Isa isa) {
+AssignmentSolver<T> assignment_solver([[maybe_unused]] Isa isa) {
 #if defined(PERCEPTION_HAS_AVX)
-  if (isa == Isa::kAvx512) return avx512::solve_assignment<T>;
-  if (isa == Isa::kAvx2) return avx2::solve_assignment<T>;
+  if (isa == Isa::kAvx512) return avx512::solve_assignments<T>;
+  if (isa == Isa::kAvx2) return avx2::solve_assignments<T>;
 #endif
-  return baseline::solve_assignment<T>;
+  return baseline::solve_assignments<T>;
 }
 
 template AssignmentSolver<float> assignment_solver(Isa);

@@ -72,11 +72,11 @@ namespace {
 
 using Kernel = void (*)(const Group&, BoxFormat, bool streamed);
 
-Kernel kernel_of(IouKind kind, Isa set) {
+Kernel kernel_of(IouKind kind, [[maybe_unused]] Isa set) {
   return for_kind(kind, [&]<IouKind k>() -> Kernel { return PERCEPTION_KERNEL(set, write_overlaps<k>); });
 }
 
-Kernel kernel_of(PointMetric metric, Isa set) {
+Kernel kernel_of(PointMetric metric, [[maybe_unused]] Isa set) {
   return metric == PointMetric::kL1 ? PERCEPTION_KERNEL(set, write_distances<PointMetric::kL1>)
                                     : PERCEPTION_KERNEL(set, write_distances<PointMetric::kL2>);
 }

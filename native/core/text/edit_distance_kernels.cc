@@ -23,7 +23,7 @@ namespace avx512 {
 PERCEPTION_END_ISA
 #endif
 
-const DistanceKernels& distance_kernels(Isa isa) {
+const DistanceKernels& distance_kernels([[maybe_unused]] Isa isa) {
 #if defined(PERCEPTION_HAS_AVX)
   if (isa == Isa::kAvx512) return avx512::kDistanceKernels;
   if (isa == Isa::kAvx2) return avx2::kDistanceKernels;
