@@ -55,6 +55,7 @@ const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { cou
 const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0];
 const now = { compiler: version, counts: {} };
 const rows = {};
+const more = [];
 for (const kernel of kernels) {
   now.counts[kernel] = {};
   rows[kernel] = {};
@@ -62,10 +63,13 @@ for (const kernel of kernels) {
     const instructions = count(kernel, variant);
     now.counts[kernel][variant] = instructions;
     rows[kernel][variant] = instructions.toLocaleString('en');
-    rows[kernel][`${variant}: change`] = change(before.counts[kernel]?.[variant], instructions);
+    const last = before.counts[kernel]?.[variant];
+    rows[kernel][`${variant}: change`] = change(last, instructions);
+    if (instructions > 1.01 * last) more.push(`${kernel} (${variant}: ${change(last, instructions)})`);
   }
 }
 console.table(rows);
+if (more.length > 0) console.log(`More than on record:\n  ${more.join('\n  ')}`);
 if (before.compiler && before.compiler !== version)
   console.log(`The compiler is another: then ${before.compiler}, now ${version}.`);
 if (!process.argv.includes('--dry-run')) writeFileSync(file, `${JSON.stringify(now, undefined, 2)}\n`);

@@ -2,7 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { markdown, type Report } from '../bench/harness/report.js';
-import { timingOf } from '../bench/harness/samples.js';
+import { excerpt, timingOf } from '../bench/harness/samples.js';
+import { compare, difference, type Row } from '../bench/sweep/compare.js';
+import { sweepSvg } from '../bench/sweep/plot.js';
+import { tagsOf } from './markup.js';
 
 describe('timingOf', () => {
   test('quantiles are interpolated between sorted samples', () => {
@@ -22,6 +25,49 @@ describe('timingOf', () => {
     expect(samples).toHaveLength(1000);
     expect([samples[0], samples.at(-1)]).toEqual([0, 4999]);
     expect(new Set(samples).size).toBe(1000);
+  });
+});
+
+test('an excerpt has the first and the last, and of few values all', () => {
+  expect(excerpt([5, 6, 7], 10)).toEqual([5, 6, 7]);
+  expect(excerpt([0, 1, 2, 3, 4, 5, 6], 3)).toEqual([0, 3, 6]);
+  expect(excerpt([4, 5], 1)).toEqual([4]);
+  expect(excerpt([], 3)).toEqual([]);
+});
+
+describe('the sweep', () => {
+  test('builds are compared turn by turn', () => {
+    const turns = [
+      { before: 2, after: 1 },
+      { before: 40, after: 10 }, // of a slow moment
+      { before: 3, after: 1 },
+    ];
+    expect(compare(turns)).toEqual({ before: 3, after: 1, ratio: 3, low: 2, high: 4 });
+    expect(compare(turns.slice(0, 2))).toEqual({ before: 21, after: 5.5, ratio: 3, low: 2, high: 4 });
+  });
+
+  test('answers may differ by rounding, and no more', () => {
+    expect(difference([1, 1e6], [1 + 1e-6, 1e6 + 1])).toBeUndefined();
+    expect(difference([1, 2], [1, 3])).toBe('3 at 1, not 2');
+    expect(difference([1], [Number.NaN])).toBe('NaN at 0, not 1');
+    expect(difference([1], [])).toBe('0 numbers, not 1');
+  });
+
+  test('the plot has a panel for each kernel, and what is slower in another colour', () => {
+    const row = (kernel: string, size: number, ratio: number): Row => {
+      const turn = { before: ratio, after: 1 };
+      return { kernel, sizeOf: 'boxes', size, problems: 1, ...compare([turn]) };
+    };
+    const svg = sweepSvg('A & B', ['note'], [row('IoU', 1, 0.9), row('IoU', 5000, 4), row('OCR', 10, 200)]);
+    expect(tagsOf(svg)).toContain('desc');
+    expect(svg).toContain('A &amp; B');
+    expect(svg.match(/<circle class="f1"/g)).toHaveLength(1);
+    expect(svg.match(/<circle class="f0"/g)).toHaveLength(2);
+    expect(svg).toContain('<title>5,000: 4 to 1 µs, 4.00 times as fast</title>');
+    expect(svg.match(/class="same"/g)).toHaveLength(2);
+    expect(svg).not.toMatch(/NaN|Infinity/);
+    // One size alone has a place, too.
+    expect(sweepSvg('t', [], [row('IoU', 1, 1)])).not.toMatch(/NaN|Infinity/);
   });
 });
 

@@ -18,7 +18,7 @@ export interface Machine {
   variant: string;
 }
 
-function commitOf(folder: string): string | undefined {
+export function commitOf(folder: string): string | undefined {
   const git = (...args: string[]): string =>
     spawnSync('git', args, { cwd: folder, encoding: 'utf8' }).stdout?.trim() ?? '';
   const commit = git('rev-parse', '--short', 'HEAD');

@@ -7,7 +7,7 @@ import { assertAgrees, writeWorkload } from './exchange.js';
 import type { Limits } from './limits.js';
 import type { PeerProcess, Reply } from './peer-process.js';
 import type { Peers } from './peers.js';
-import { type Timing, timingOf } from './samples.js';
+import { excerpt, type Timing, timingOf } from './samples.js';
 import { type Answer, mostThreads, type Workload } from './workload.js';
 
 /** What was measured of one workload on so many threads. */
@@ -32,8 +32,19 @@ interface Opponent {
 /** How often the sides take turns, and how often where one run of this takes longer than the clock. */
 const turnsOf = { quick: 5, slow: 3 };
 
+/** A run of a microsecond has a million samples in a second: of each turn so many are kept, evenly from least to greatest. */
+const mostOfTurn = 50_000;
+
+const kept = (samples: readonly number[]): number[] =>
+  samples.length <= mostOfTurn
+    ? [...samples]
+    : excerpt(
+        samples.toSorted((a, b) => a - b),
+        mostOfTurn,
+      );
+
 /** Runs `run` for about so long, once at least, in tinybench; milliseconds each. */
-function sample(run: () => unknown, milliseconds: number, warmup: number): number[] {
+function sample(run: () => unknown, milliseconds: number, warmup: number): readonly number[] {
   const bench = new Bench({
     time: milliseconds,
     iterations: 1,
@@ -47,7 +58,7 @@ function sample(run: () => unknown, milliseconds: number, warmup: number): numbe
   bench.runSync();
   const { result } = bench.tasks[0]!;
   if (!('latency' in result)) throw new Error(`tinybench: ${result.state}`);
-  return [...result.latency.samples!];
+  return result.latency.samples!;
 }
 
 /** Loads the workload into each peer that can do it, and compares what they make of it with ours. */
@@ -97,16 +108,19 @@ export async function* measure(
       setThreads(threads);
       const failed: Record<string, string> = {};
       const opponents = await gather(folder, work, answer, threads, others, failed);
-      const limit = work.limit && limits?.measure(work.limit, threads);
+      const limit = (): number | undefined => work.limit && limits?.measure(work.limit, threads);
       const turns = isSlow ? turnsOf.slow : opponents.length > 0 ? turnsOf.quick : 1;
-      const own: number[] = [];
+      let own: number[] = [];
       for (let turn = 0; turn < turns; turn++) {
+        limit();
         const warmup = turn === 0 && !isSlow ? clock / 4 : 0;
-        own.push(...((await work.sample?.(clock)) ?? sample(work.run, clock / turns, warmup)));
-        for (const { process, reply, samples } of opponents) {
-          if (reply.first! < clock) samples.push(...(await process.run(clock / turns)));
+        own = own.concat(kept((await work.sample?.(clock)) ?? sample(work.run, clock / turns, warmup)));
+        for (const opponent of opponents) {
+          if (opponent.reply.first! >= clock) continue;
+          opponent.samples = opponent.samples.concat(kept(await opponent.process.run(clock / turns)));
         }
       }
+      const least = limit();
       yield {
         name: work.name,
         threads,
@@ -117,7 +131,7 @@ export async function* measure(
             { ...timingOf(samples.length > 0 ? samples : [reply.first!]), share: reply.share ?? 1 },
           ]),
         ),
-        ...(work.limit && limit !== undefined && { limit: { kind: work.limit.kind, milliseconds: limit } }),
+        ...(work.limit && least !== undefined && { limit: { kind: work.limit.kind, milliseconds: least } }),
         failed,
       };
     }

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { linearSumAssignmentBatch } from 'perception-r1';
 import { isOptimal } from '../../test/reference/assignment.js';
-import { iou } from '../../test/reference/iou.js';
 import { Generator } from '../../test/reference/random.js';
+import { overlapCosts } from '../harness/boxes.js';
 import { evenOffsets, sizeName, type Workloads, workload } from '../harness/workload.js';
 
 const shapes = [
@@ -15,28 +15,6 @@ const shapes = [
   [1, 5000, 5000],
   [8, 900, 60],
 ] as const;
-type Shape = (typeof shapes)[number];
-
-/** 1 - GIoU of what was found in an image with what is there: three in five objects, a little off, and others anywhere. */
-function overlapCosts([problems, rows, columns]: Shape, random: Generator): Float32Array {
-  const costs = new Float32Array(problems * rows * columns);
-  for (let problem = 0, next = 0; problem < problems; problem++) {
-    const truth = Array.from({ length: columns }, () => random.boxes(1, 1000));
-    const order = truth.map((_, i) => i);
-    for (let i = columns - 1; i > 0; i--) {
-      const other = random.integer(0, i);
-      [order[i], order[other]] = [order[other]!, order[i]!];
-    }
-    for (let row = 0; row < rows; row++) {
-      const object = (random.next() < 0.6 && truth[order[row]!]) || random.boxes(1, 1000);
-      const size = [object[2]! - object[0]!, object[3]! - object[1]!];
-      const found = object.map((value, i) => value + 0.3 * size[i % 2]! * (random.next() - 0.5));
-      for (const box of truth) costs[next++] = 1 - iou(found, box, 'giou');
-    }
-  }
-  return costs;
-}
-
 /** The columns of a problem's rows and their sum must be an optimal assignment. Rows and columns change places if need be. */
 function assertOptimal(
   costs: ArrayLike<number>,
@@ -68,7 +46,7 @@ export function* workloads(): Workloads {
     const [problems, rows, columns] = shape;
     const size = rows * columns;
     const random = new Generator(2026);
-    const overlap = overlapCosts(shape, random);
+    const overlap = overlapCosts(random, problems, rows, columns);
     const kinds = {
       'costs of IoU': overlap,
       // Twice the memory is another matter only as long as it is in a cache.

@@ -1,21 +1,26 @@
 // What this machine can do at most, for bench/harness/limits.ts to compare kernels with:
 //
-//   limits KIND AMOUNT THREADS    prints milliseconds, the median of many repetitions
+//   limits KIND AMOUNT THREADS    prints milliseconds, the least of many repetitions
 //
 //   store       writes AMOUNT bytes; past the caches too, whichever is faster
 //   copy        reads AMOUNT / 2 bytes and writes as many; likewise
 //   overlaps    the arithmetic of AMOUNT pairs of boxes (IoU in float32), all within the first cache
 //   word-steps  AMOUNT steps of the bit-parallel edit distance (Myers 1999), independent of one another
 //
-// One file without dependencies, compiled for the very machine: c++ -std=c++20 -O3 -march=native -ffast-math
-// -pthread.
+// The least, not the median: whatever else runs on the machine can only make a repetition longer, and what is
+// a limit must not be longer than the machine takes. For the same reason threads take small blocks from one
+// another, as kernels do, so that one that has to wait for a processor holds up no other; and they wait for
+// each other without sleeping.
+//
+// One file without dependencies, compiled for the very machine; bench/harness/limits.ts has the flags.
 #include <algorithm>
-#include <barrier>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,13 +37,27 @@ void use(const T& value) {
   asm volatile("" : : "r"(&value) : "memory");
 }
 
+#if defined(__AVX512F__)
+constexpr size_t kVector = 16;
+void stream(float* out, __m512 value) { _mm512_stream_ps(out, value); }
+__m512 loaded(const float* in) { return _mm512_load_ps(in); }
+#elif defined(__AVX__)
+constexpr size_t kVector = 8;
+void stream(float* out, __m256 value) { _mm256_stream_ps(out, value); }
+__m256 loaded(const float* in) { return _mm256_load_ps(in); }
+#elif defined(__SSE2__)
+constexpr size_t kVector = 4;
+void stream(float* out, __m128 value) { _mm_stream_ps(out, value); }
+__m128 loaded(const float* in) { return _mm_load_ps(in); }
+#endif
+
 void store(float* out, size_t count, bool past_caches) {
 #ifdef __SSE2__
   if (past_caches) {
-    const __m128 value = _mm_set1_ps(1);
-    for (size_t i = 0; i + 16 <= count; i += 16)
-      for (size_t k = 0; k < 16; k += 4) _mm_stream_ps(out + i + k, value);
-    _mm_sfence();
+    alignas(64) float ones[16];
+    std::fill_n(ones, 16, 1.0f);
+    const auto value = loaded(ones);
+    for (size_t i = 0; i < count; i += kVector) stream(out + i, value);
     return;
   }
 #endif
@@ -48,52 +67,68 @@ void store(float* out, size_t count, bool past_caches) {
 void copy(const float* in, float* out, size_t count, bool past_caches) {
 #ifdef __SSE2__
   if (past_caches) {
-    for (size_t i = 0; i + 16 <= count; i += 16)
-      for (size_t k = 0; k < 16; k += 4) _mm_stream_ps(out + i + k, _mm_load_ps(in + i + k));
-    _mm_sfence();
+    for (size_t i = 0; i < count; i += kVector) stream(out + i, loaded(in + i));
     return;
   }
 #endif
   std::copy_n(in, count, out);
 }
 
-void overlaps(int64_t pairs) {
-  constexpr int kBoxes = 512;
-  alignas(64) float x1[kBoxes], y1[kBoxes], x2[kBoxes], y2[kBoxes], area[kBoxes], out[kBoxes];
-  for (int j = 0; j < kBoxes; ++j) {
-    x1[j] = y1[j] = static_cast<float>(j);
-    x2[j] = y2[j] = x1[j] + 100;
-    area[j] = 10000;
+struct Boxes {
+  static constexpr int kCount = 1024;
+  alignas(64) float x1[kCount], y1[kCount], x2[kCount], y2[kCount], area[kCount];
+
+  Boxes() {
+    for (int j = 0; j < kCount; ++j) {
+      x1[j] = y1[j] = static_cast<float>(j);
+      x2[j] = y2[j] = x1[j] + 100;
+      area[j] = 10000;
+    }
   }
-  for (int64_t done = 0; done < pairs; done += kBoxes) {
+};
+
+void overlaps(const Boxes& boxes, int64_t pairs) {
+  alignas(64) float out[Boxes::kCount];
+  for (int64_t done = 0; done < pairs; done += Boxes::kCount) {
     const auto x = static_cast<float>(done % 97);
-    for (int j = 0; j < kBoxes; ++j) {
-      const float width = std::max(0.0f, std::min(x + 100, x2[j]) - std::max(x, x1[j]));
-      const float height = std::max(0.0f, std::min(x + 100, y2[j]) - std::max(x, y1[j]));
+    for (int j = 0; j < Boxes::kCount; ++j) {
+      const float width = std::max(0.0f, std::min(x + 100, boxes.x2[j]) - std::max(x, boxes.x1[j]));
+      const float height = std::max(0.0f, std::min(x + 100, boxes.y2[j]) - std::max(x, boxes.y1[j]));
       const float common = width * height;
-      out[j] = common / (10000 + area[j] - common);
+      out[j] = common / (10000 + boxes.area[j] - common);
     }
     use(out);
   }
 }
 
-void word_steps(int64_t steps) {
+using Lanes = uint64_t __attribute__((vector_size(64)));
+
+// For each of some columns which of its characters match.
+struct Matches {
+  static constexpr int kWords = 4, kColumns = 64;
+  Lanes words[kColumns][kWords];
+
+  Matches() {
+    for (int i = 0; i < kColumns; ++i)
+      for (int w = 0; w < kWords; ++w)
+        words[i][w] = Lanes{} + 0x9E3779B97F4A7C15u * static_cast<uint64_t>(i + w);
+  }
+};
+
+void word_steps(const Matches& matches, int64_t steps) {
   // Eight columns at once, each in a lane of a vector, down the words of which each hands its carries to the
   // next: enough that is independent to hide how long a step takes.
-  using Lanes = uint64_t __attribute__((vector_size(64)));
-  constexpr int kLanes = 8, kWords = 4, kRounds = 64;
-  Lanes positive[kWords], negative[kWords], match[kRounds][kWords];
+  constexpr int kLanes = 8, kWords = Matches::kWords, kColumns = Matches::kColumns;
+  Lanes positive[kWords], negative[kWords];
   for (int w = 0; w < kWords; ++w) {
     positive[w] = ~Lanes{};
     negative[w] = Lanes{};
-    for (int i = 0; i < kRounds; ++i)
-      match[i][w] = Lanes{} + 0x9E3779B97F4A7C15u * static_cast<uint64_t>(i + w);
   }
-  for (int64_t done = 0; done < steps; done += kLanes * kWords * kRounds) {
-    for (int i = 0; i < kRounds; ++i) {
+  for (int64_t done = 0; done < steps; done += kLanes * kWords * kColumns) {
+    for (int i = 0; i < kColumns; ++i) {
       Lanes carry_up = Lanes{} + 1, carry_down = Lanes{};
       for (int w = 0; w < kWords; ++w) {
-        const Lanes equal = match[i][w] | carry_down;
+        const Lanes equal = matches.words[i][w] | carry_down;
         const Lanes diagonal = (((equal & positive[w]) + positive[w]) ^ positive[w]) | equal | negative[w];
         const Lanes up = negative[w] | ~(diagonal | positive[w]), down = positive[w] & diagonal;
         const Lanes shifted_up = up << 1 | carry_up, shifted_down = down << 1 | carry_down;
@@ -109,38 +144,40 @@ void word_steps(int64_t steps) {
   }
 }
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
-// Milliseconds of `work(thread)` on all threads at once: repeated for a quarter of a second, five times at
-// least.
-double measure(int threads, const std::function<void(int)>& work) {
+// Milliseconds that all of `amount` takes at least, by blocks on all threads at once: repeated for a tenth of
+// a second, five times at least.
+double least_time(int threads, int64_t amount, int64_t block,
+                  const std::function<void(int64_t begin, int64_t size)>& work) {
   using Clock = std::chrono::steady_clock;
-  std::vector<double> times;
-  bool more = true;
-  std::barrier gate(threads);
-  const auto run = [&](int thread) {
-    work(thread);
-    const auto begin = Clock::now();
-    while (true) {
-      gate.arrive_and_wait();
-      if (!more) return;
-      const auto start = Clock::now();
-      work(thread);
-      gate.arrive_and_wait();
-      if (thread != 0) continue;
-      const auto now = Clock::now();
-      times.push_back(std::chrono::duration<double, std::milli>(now - start).count());
-      more = times.size() < 5 || now - begin < std::chrono::milliseconds(250);
+  std::atomic<int64_t> next = amount, left = 0;
+  std::atomic<bool> over = false;
+  const auto take_blocks = [&] {
+    while (next < amount) {
+      const int64_t begin = next.fetch_add(block);
+      if (begin >= amount) return;
+      const int64_t size = std::min(block, amount - begin);
+      work(begin, size);
+      left -= size;
     }
   };
   std::vector<std::thread> others;
-  for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
-  run(0);
+  for (int thread = 1; thread < threads; ++thread)
+    others.emplace_back([&] {
+      while (!over) take_blocks();
+    });
+  double least = std::numeric_limits<double>::infinity();
+  const auto begin = Clock::now();
+  for (int i = 0; i < 5 || Clock::now() - begin < std::chrono::milliseconds(100); ++i) {
+    const auto start = Clock::now();
+    left = amount;
+    next = 0;
+    take_blocks();
+    while (left > 0) continue;
+    least = std::min(least, std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  }
+  over = true;
   for (std::thread& other : others) other.join();
-  return median(times);
+  return least;
 }
 
 }  // namespace
@@ -151,35 +188,39 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::string kind = argv[1];
+  const int64_t amount = std::atoll(argv[2]);
   const int threads = std::atoi(argv[3]);
-  const int64_t share = std::atoll(argv[2]) / threads;
   if (kind == "overlaps") {
-    std::printf("%f\n", measure(threads, [&](int) { overlaps(share); }));
+    const Boxes boxes;
+    const auto work = [&](int64_t, int64_t pairs) { overlaps(boxes, pairs); };
+    std::printf("%f\n", least_time(threads, amount, 1 << 15, work));
     return 0;
   }
   if (kind == "word-steps") {
-    std::printf("%f\n", measure(threads, [&](int) { word_steps(share); }));
+    const Matches matches;
+    const auto work = [&](int64_t, int64_t steps) { word_steps(matches, steps); };
+    std::printf("%f\n", least_time(threads, amount, 1 << 15, work));
     return 0;
   }
-  // Whole cache lines for each thread.
+  // Whole cache lines.
   const bool reads = kind == "copy";
-  const size_t count = static_cast<size_t>(share) / (reads ? 128 : 64) * 16;
+  const int64_t count = amount / (reads ? 128 : 64) * 16;
   const auto array = [&] {
-    return static_cast<float*>(std::aligned_alloc(64, count * static_cast<size_t>(threads) * sizeof(float)));
+    return static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(count) * sizeof(float)));
   };
   float *const out = array(), *const in = reads ? array() : nullptr;
-  // Memory that was never written is all one page.
-  if (reads) std::fill_n(in, count * static_cast<size_t>(threads), 1.0f);
-  double least = 1e300;
-  for (const bool past_caches : {false, true})
-    least = std::min(least, measure(threads, [&](int thread) {
-                       const size_t begin = static_cast<size_t>(thread) * count;
-                       if (reads)
-                         copy(in + begin, out + begin, count, past_caches);
-                       else
-                         store(out + begin, count, past_caches);
-                       use(*out);
-                     }));
+  if (reads) std::fill_n(in, count, 1.0f);
+  double least = std::numeric_limits<double>::infinity();
+  for (const bool past_caches : {false, true}) {
+    const auto work = [&](int64_t begin, int64_t size) {
+      if (reads)
+        copy(in + begin, out + begin, static_cast<size_t>(size), past_caches);
+      else
+        store(out + begin, static_cast<size_t>(size), past_caches);
+      use(*out);
+    };
+    least = std::min(least, least_time(threads, count, 1 << 14, work));
+  }
   std::printf("%f\n", least);
   std::free(out);
   std::free(in);

@@ -37,8 +37,15 @@ Status invalid_cost(T cost, int64_t index, int64_t cols, bool maximize) {
                                    std::to_string(index % cols)};
 }
 
+constexpr int64_t kMost = int64_t{1} << 30;  // what fills up the last block has numbers, too
+
+bool has_shape(int64_t rows, int64_t cols, size_t cost_size, size_t column_of_row_size) {
+  return static_cast<uint64_t>(rows) <= kMost && static_cast<uint64_t>(cols) <= kMost &&
+         static_cast<uint64_t>(rows * cols) == cost_size && static_cast<uint64_t>(rows) == column_of_row_size;
+}
+
+// Of a problem that has not: why.
 Status check_shape(int64_t rows, int64_t cols, size_t cost_size, size_t column_of_row_size) {
-  constexpr int64_t kMost = int64_t{1} << 30;  // what fills up the last block has numbers, too
   if (rows < 0 || cols < 0)
     return {Code::kShapeMismatch, "rows, cols: expected 0 or more, received " + std::to_string(rows) + " x " +
                                       std::to_string(cols)};
@@ -60,17 +67,15 @@ template <class T>
 void finish(AssignmentProblem<T>& problem, bool maximize, AssignmentWorkspace& workspace,
             AssignmentTask<T>& task) {
   if (problem.outcome == AssignmentOutcome::kUnusable) {
-    const auto invalid = find_invalid(task.cost, maximize);
-    if (invalid != task.cost.end()) {
-      task.status = invalid_cost(*invalid, invalid - task.cost.begin(), task.cols, maximize);
+    if (find_invalid(task.cost, maximize) != task.cost.end()) {
+      task.code = Code::kInvalidValue;
       return;
     }
     problem.factor *= kLargeCostScale;
     assignment_solver<T>(isa())({&problem, 1}, workspace);
   }
   if (problem.outcome == AssignmentOutcome::kInfeasible) {
-    task.status = {Code::kInfeasible,
-                   "cost: every complete assignment uses a forbidden pair (an infinite cost)"};
+    task.code = Code::kInfeasible;
     return;
   }
   // Without a branch: which rows have a column is anyone's guess where there are more rows.
@@ -108,12 +113,13 @@ Status solve_all(int64_t problems, int64_t grain, bool maximize, const TaskOf& t
       linear_sum_assignments<T>({tasks, static_cast<size_t>(count)}, maximize, workspace);
       for (int64_t i = 0; i < count; ++i) {
         done(static_cast<size_t>(first + i), tasks[i]);
-        if (tasks[i].status.ok()) continue;
+        if (tasks[i].code == Code::kOk) [[likely]]
+          continue;
         const std::lock_guard lock(mutex);
         if (first + i >= failed) continue;
         failed = first + i;
-        failure = {tasks[i].status.code(),
-                   "problem " + std::to_string(failed) + ": " + tasks[i].status.message()};
+        failure = {tasks[i].code, "problem " + std::to_string(failed) + ": " +
+                                      assignment_status(tasks[i], maximize).message()};
       }
     }
   });
@@ -133,8 +139,11 @@ void linear_sum_assignments(std::span<AssignmentTask<T>> tasks, bool maximize,
     size_t used = 0;
     for (AssignmentTask<T>& task : tasks.first(count)) {
       task.total = 0;
-      task.status = check_shape(task.rows, task.cols, task.cost.size(), task.column_of_row.size());
-      if (!task.status.ok()) continue;
+      task.code = Code::kOk;
+      if (!has_shape(task.rows, task.cols, task.cost.size(), task.column_of_row.size())) {
+        task.code = check_shape(task.rows, task.cols, task.cost.size(), task.column_of_row.size()).code();
+        continue;
+      }
       if (task.cost.empty()) {
         std::fill(task.column_of_row.begin(), task.column_of_row.end(), -1);
         continue;
@@ -151,13 +160,29 @@ void linear_sum_assignments(std::span<AssignmentTask<T>> tasks, bool maximize,
 }
 
 template <class T>
+Status assignment_status(const AssignmentTask<T>& task, bool maximize) {
+  switch (task.code) {
+    case Code::kOk:
+      return {};
+    case Code::kInvalidValue: {
+      const auto invalid = find_invalid(task.cost, maximize);
+      return invalid_cost(*invalid, invalid - task.cost.begin(), task.cols, maximize);
+    }
+    case Code::kInfeasible:
+      return {Code::kInfeasible, "cost: every complete assignment uses a forbidden pair (an infinite cost)"};
+    default:
+      return check_shape(task.rows, task.cols, task.cost.size(), task.column_of_row.size());
+  }
+}
+
+template <class T>
 Status linear_sum_assignment(std::span<const T> cost, int64_t rows, int64_t cols, bool maximize,
                              std::span<int32_t> column_of_row, double* total,
                              AssignmentWorkspace& workspace) {
-  AssignmentTask<T> task{cost, rows, cols, column_of_row, 0, {}};
+  AssignmentTask<T> task{cost, rows, cols, column_of_row};
   linear_sum_assignments<T>({&task, 1}, maximize, workspace);
   *total = task.total;
-  return task.status;
+  return assignment_status(task, maximize);
 }
 
 template <class T>
@@ -222,6 +247,8 @@ Status linear_sum_assignment_padded(std::span<const float> costs, int64_t batch,
 
 template void linear_sum_assignments(std::span<AssignmentTask<float>>, bool, AssignmentWorkspace&);
 template void linear_sum_assignments(std::span<AssignmentTask<double>>, bool, AssignmentWorkspace&);
+template Status assignment_status(const AssignmentTask<float>&, bool);
+template Status assignment_status(const AssignmentTask<double>&, bool);
 template Status linear_sum_assignment(std::span<const float>, int64_t, int64_t, bool, std::span<int32_t>,
                                       double*, AssignmentWorkspace&);
 template Status linear_sum_assignment(std::span<const double>, int64_t, int64_t, bool, std::span<int32_t>,

@@ -48,11 +48,13 @@ struct AssignmentTask {
   int64_t rows = 0, cols = 0;
   std::span<int32_t> column_of_row;
   double total = 0;
-  Status status;  // of this problem
+  Code code = Code::kOk;  // of this problem; assignment_status() has the words
 };
 template <class T>
 void linear_sum_assignments(std::span<AssignmentTask<T>> tasks, bool maximize,
                             AssignmentWorkspace& workspace);
+template <class T>
+Status assignment_status(const AssignmentTask<T>& task, bool maximize);
 
 // A ragged batch: problem i is the rows[i] x cols[i] matrix at costs[offsets[i]..]; its answer goes to
 // column_of_row[row_offsets[i]..row_offsets[i + 1]), row_offsets being the running sum of rows. totals: [n].
