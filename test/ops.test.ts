@@ -236,6 +236,29 @@ test('editDistance by hand, and bad input', () => {
   expect(codeOf(() => editDistanceBatch(['a', null as never], ['a', 'b']))).toBe('INVALID_ARGUMENT');
 });
 
+test('texts of a batch keep their places, however they are encoded', () => {
+  // Short and long ones, ASCII and not, halves of surrogate pairs where one text ends and the next begins.
+  const kinds = [
+    '',
+    'kitten',
+    'na\u00EFve',
+    '\u5B57\u5B57',
+    'x\uD83D',
+    '\uDE80y',
+    '\u{1F680}',
+    'long '.repeat(100),
+  ];
+  const texts = Array.from(
+    { length: 3000 },
+    (_, i) => `${i % 7}${kinds[(i * i + (i >> 5)) % kinds.length]}${i}`,
+  );
+  const others = texts.map((_, i) => texts[(i * 31) % texts.length]!);
+  const alone = texts.map((text, i) => editDistance(text, others[i]!));
+  expect([...editDistanceBatch(texts, others)]).toEqual(alone);
+  const ascii = texts.filter((text) => /^[ -~]*$/.test(text) && text.length < 100);
+  expect([...editDistanceBatch(ascii, ascii)]).toEqual(ascii.map(() => 0));
+});
+
 test('errors are PerceptionErrors with a code, also for another copy of the package', () => {
   const other = Object.assign(new Error('x'), { [Symbol.for('perception-r1.PerceptionError')]: true });
   expect(other).toBeInstanceOf(PerceptionError);

@@ -54,8 +54,10 @@ function movedBox(random: Generator, box: Box): Box {
 }
 
 const fenced = (json: string): string => `\`\`\`json\n${json}\n\`\`\``;
-/** 5.5 MB of 2,048 answers. */
-const indented = (items: readonly Item[]): string => fenced(JSON.stringify(items, null, 4));
+/** 3.2 MB of 2,048 answers, some 80 characters for each box. */
+const indented = (items: readonly Item[]): string => fenced(JSON.stringify(items, null, 1));
+/** 5.7 MB, most of it white space. */
+const farIndented = (items: readonly Item[]): string => fenced(JSON.stringify(items, null, 4));
 /** As Qwen's models write; 2 MB. */
 const listed = (items: readonly Item[]): string =>
   fenced(`[\n${items.map((item) => `\t${JSON.stringify(item)}`).join(',\n')}\n]`);
@@ -179,6 +181,7 @@ export function* workloads(): Workloads {
   const data = { completions: found.completions, groundTruth: found.groundTruth };
   const size = sizeOf(found.completions);
   const short = detections(listed);
+  const long = detections(farIndented);
   const peers = { kernel: 'detection reward', parameters };
   const recipe = 'perception-r1/detection';
   yield scoring(`detection, ${size}`, { recipe, ...found }, 3, { ...peers, data });
@@ -186,6 +189,7 @@ export function* workloads(): Workloads {
     ...peers,
     data: { ...short },
   });
+  yield scoring(`detection, ${sizeOf(long.completions)}`, { recipe, ...long }, 3);
   yield scoring(`detection-strict, ${size}`, { recipe: 'perception-r1/detection-strict', ...found }, 3);
   yield workload({
     name: `pipeline/COCO AP as the reward, ${size}`,

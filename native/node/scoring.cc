@@ -1,6 +1,7 @@
 // Parsing one completion and scoring a batch of them.
+#include <array>
 #include <cmath>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/reward/score.h"
@@ -190,13 +191,55 @@ Napi::Value array_of(Napi::Env env, const std::vector<uint8_t>& values) {
   return array;
 }
 
+// A string as UTF-8, in memory that is kept between calls.
+std::string_view utf8_of(const Napi::Value& value, std::vector<char>& memory) {
+  const napi_env env = value.Env();
+  if (memory.empty()) memory.resize(4096);
+  for (;;) {
+    size_t size = 0;
+    if (napi_get_value_string_utf8(env, value, memory.data(), memory.size(), &size) != napi_ok)
+      throw Napi::Error::New(env);
+    // Less than a character is free only where the string may have been cut.
+    if (size + 4 < memory.size()) return {memory.data(), size};
+    if (napi_get_value_string_utf8(env, value, nullptr, 0, &size) != napi_ok) throw Napi::Error::New(env);
+    memory.resize(size + 8);
+  }
+}
+
+// Labels as JavaScript strings. Most are met again in the same answer.
+class LabelStrings {
+ public:
+  LabelStrings(Napi::Env env, const ParsedCompletion& parsed) : env_(env), parsed_(parsed) {}
+
+  napi_value operator()(const ParsedObject& object) {
+    if (!object.has_label) return env_.Null();
+    const std::string_view label = parsed_.label(object);
+    for (size_t i = 0; i < known_; ++i)
+      if (labels_[i] == label) return strings_[i];
+    const napi_value string = Napi::String::New(env_, label.data(), label.size());
+    if (known_ < labels_.size()) {
+      labels_[known_] = label;
+      strings_[known_++] = string;
+    }
+    return string;
+  }
+
+ private:
+  Napi::Env env_;
+  const ParsedCompletion& parsed_;
+  size_t known_ = 0;
+  std::array<std::string_view, 16> labels_;
+  std::array<napi_value, 16> strings_;
+};
+
 // parse(text: string, reader: number, vocabulary?) -> see ParsedObjects in src/native/binding.ts
 Napi::Value parse(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsString()) throw ArgumentError{{Code::kInvalidArgument, "text: expected a string"}};
-  const std::string text = info[0].As<Napi::String>().Utf8Value();
+  thread_local std::vector<char> memory;
+  const std::string_view text = utf8_of(info[0], memory);
   const Reader reader = choice(info[1], "reader", Reader::kPr1Counting);
-  ParsedCompletion parsed;
+  thread_local ParsedCompletion parsed;
   switch (reader) {
     case Reader::kPr1Grounding:
       read_pr1_grounding(text, parsed);
@@ -216,10 +259,9 @@ Napi::Value parse(const Napi::CallbackInfo& info) {
   std::vector<uint8_t> box_faults, point_faults;
   Napi::Array labels = Napi::Array::New(env), point_labels = Napi::Array::New(env),
               rejected = Napi::Array::New(env);
+  LabelStrings label_strings(env, parsed);
   for (const ParsedObject& object : parsed.objects) {
-    const Napi::Value label = object.has_label
-                                  ? Napi::Value(Napi::String::New(env, std::string(parsed.label(object))))
-                                  : env.Null();
+    const napi_value label = label_strings(object);
     switch (object.kind) {
       case ObjectKind::kBox:
         labels.Set(static_cast<uint32_t>(box_faults.size()), label);
@@ -236,8 +278,8 @@ Napi::Value parse(const Napi::CallbackInfo& info) {
         // The text itself rather than its place: places are counted in bytes of UTF-8 here, in UTF-16 units
         // there.
         Napi::Object item = Napi::Object::New(env);
-        item.Set("text",
-                 Napi::String::New(env, text.substr(object.text_begin, object.text_end - object.text_begin)));
+        item.Set("text", Napi::String::New(env, text.data() + object.text_begin,
+                                           object.text_end - object.text_begin));
         item.Set("faults", object.faults);
         rejected.Set(rejected.Length(), item);
         break;

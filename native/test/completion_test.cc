@@ -271,6 +271,82 @@ TEST_CASE("read_any: bare lists") {
   });
 }
 
+// Items laid out alike are compared rather than read (core/text/usual_items.h), so that white space alone
+// decides how an answer is read, never what is read.
+TEST_CASE("items laid out alike are read as they are one by one") {
+  std::mt19937 random(5);
+  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
+  const std::vector<std::string> numbers = {"1",  "12",  "345",  "6789", "12345678", "123456789", "0",
+                                            "-4", "1.5", "0.25", "12.",  "1e3",      "007",       "-0"};
+  const std::vector<std::string> labels = {
+      "cat", "person", "a label that is longer than a vector", "", "a`b", "```", "caf\u00e9", "\"", "\n"};
+  const std::vector<std::string> spaces = {"", " ", "\n", "\n    ", "\n                        ", "\t"};
+  int alike = 0;
+  for (int round = 0; round < 4000; ++round) {
+    CAPTURE(round);
+    const bool label_first = below(3) == 0;
+    const size_t items = 1 + below(9), odd = below(4) == 0 ? below(items) : items;
+    const std::string fence = below(2) == 0 ? "```json\n" : "",
+                      space[3] = {spaces[below(6)], spaces[below(6)], spaces[below(6)]};
+    // The same items, all laid out alike and each in its own way.
+    std::string same = fence + "[", different = same;
+    for (size_t k = 0; k < items; ++k) {
+      const auto number = [&] { return numbers[below(k == odd ? numbers.size() : 6)]; };
+      const std::string values[4] = {number(), number(), number(), number()};
+      const std::string label = labels[below(k == odd ? labels.size() : 4)];
+      const auto item = [&](const std::string& a, const std::string& b, const std::string& c) {
+        const std::string box = "\"bbox_2d\":" + b + "[" + values[0] + "," + c + values[1] + "," + c +
+                                values[2] + "," + c + values[3] + a + "]";
+        const std::string name = "\"label\":" + b + "\"" + label + "\"";
+        return (k == 0 ? "" : "," + a) + "{" + a +
+               (label_first ? name + "," + a + box : box + "," + a + name) + a + "}";
+      };
+      same += item(space[0], space[1], space[2]);
+      different += item(spaces[(k + 1) % 6], spaces[(k + 2) % 6], spaces[(k + 3) % 6]);
+    }
+    const std::string end = below(8) == 0 ? "" : fence.empty() ? "]" : "]\n```";
+    same += end;
+    different += end;
+    ParsedCompletion one, other;
+    for (const bool tolerant : {false, true}) {
+      if (tolerant) {
+        read_any(same, one);
+        read_any(different, other);
+      } else {
+        read_pr1_detection(same, vocabulary(), one);
+        read_pr1_detection(different, vocabulary(), other);
+      }
+      REQUIRE(describe(one) == describe(other));
+      CHECK(one.faults == other.faults);
+      CHECK(one.format == other.format);
+      CHECK(one.failed == other.failed);
+      alike += one.objects.size() == items && items > 2;
+    }
+    for (const ParsedObject& object : one.objects)
+      if (object.kind == ObjectKind::kBox) CHECK(same[object.text_begin] == '{');
+  }
+  CHECK(alike > 2000);
+}
+
+TEST_CASE("Vocabulary: labels of every length") {
+  Vocabulary words;
+  std::vector<std::string> labels;
+  for (size_t size = 0; size < 40; ++size)
+    for (const char last : {'a', 'b', '\0'}) labels.push_back(std::string(size, 'x') + last);
+  for (size_t i = 0; i < labels.size(); ++i) words.add(labels[i], static_cast<int32_t>(i));
+  words.add(labels[7], 1000);
+  CHECK(words.size() == labels.size());
+  const std::string rest = "and what follows in the text";
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const int32_t expected = i == 7 ? 1000 : static_cast<int32_t>(i);
+    CHECK(words.find(labels[i]) == expected);
+    const std::string text = labels[i] + rest;
+    CHECK(words.find(std::string_view(text).substr(0, labels[i].size()), text.size()) == expected);
+    CHECK(words.find(text) == -1);
+  }
+  CHECK(Vocabulary().find("x") == -1);
+}
+
 TEST_CASE("read_any: braces and quotes of prose hide nothing") {
   const std::string cat = R"([{"bbox_2d": [1,2,3,4], "label": "cat"}])";
   for (const char* prose :

@@ -18,6 +18,9 @@ const spares: Uint8Array<ArrayBuffer>[] = [];
 const maxSpares = 3;
 const maxSpareBytes = 64 * 1024 * 1024;
 const maxBytes = 2147483647; // offsets are Int32
+/** Strings of so few units are encoded many at a time, as many as have this many together. */
+const short = 256;
+const mostTogether = 2048;
 
 function takeBuffer(size: number, name: string): Uint8Array<ArrayBuffer> {
   if (size > maxBytes) {
@@ -57,8 +60,7 @@ export function packStrings(strings: readonly string[], name: string): Packed {
     giveBuffer(buffer);
     buffer = grown;
   };
-  for (let i = 0; i < strings.length; i++) {
-    const text = strings[i]!;
+  const encode = (text: string): void => {
     if (text.isWellFormed()) {
       let { read, written } = encoder.encodeInto(text, buffer.subarray(used));
       used += written;
@@ -73,7 +75,29 @@ export function packStrings(strings: readonly string[], name: string): Packed {
       buffer.set(encoded, used);
       used += encoded.length;
     }
-    offsets[i + 1] = used;
+  };
+  for (let first = 0, end = 0; first < strings.length; first = end) {
+    let length = strings[end++]!.length;
+    while (length <= mostTogether && end < strings.length && strings[end]!.length <= short) {
+      length += strings[end++]!.length;
+    }
+    if (end > first + 1) {
+      // A call per string costs more than the copying. What has a byte for each unit is ASCII, and its places are known.
+      makeRoom(length);
+      const all = strings.slice(first, end).join('');
+      const { read, written } = encoder.encodeInto(all, buffer.subarray(used));
+      if (read === length && written === length) {
+        for (let i = first; i < end; i++) {
+          used += strings[i]!.length;
+          offsets[i + 1] = used;
+        }
+        continue;
+      }
+    }
+    for (let i = first; i < end; i++) {
+      encode(strings[i]!);
+      offsets[i + 1] = used;
+    }
   }
   return { bytes: buffer.subarray(0, used), offsets, release: () => giveBuffer(buffer) };
 }

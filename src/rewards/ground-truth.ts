@@ -81,29 +81,26 @@ export function packTruth(
     );
     return packed;
   }
-  const offsets = new Int32Array(truths.length + 1);
-  const coordinates: number[] = [];
-  const labels: number[] = [];
   const width = task === 'counting' ? 2 : 4;
-  for (let i = 0; i < truths.length; i++) {
-    const truth = truths[i]!;
-    const name = task === 'grounding' ? 'box' : task === 'detection' ? 'boxes' : 'points';
-    const count = append(coordinates, member(truth, i, task, name), width, `groundTruth[${i}].${name}`);
+  const name = task === 'grounding' ? 'box' : task === 'detection' ? 'boxes' : 'points';
+  const offsets = new Int32Array(truths.length + 1);
+  const tuples = Array.from(truths, (truth, i) => {
+    const value = member(truth, i, task, name);
+    const count = countOf(value, width, `groundTruth[${i}].${name}`);
     if (task === 'grounding' && count !== 1) {
-      throw invalid(
-        'INVALID_GROUND_TRUTH',
-        `groundTruth[${i}].box`,
-        'four numbers',
-        (truth as GroundingTruth).box,
-      );
+      throw invalid('INVALID_GROUND_TRUTH', `groundTruth[${i}].box`, 'four numbers', value);
     }
-    if (task === 'detection') appendLabels(labels, truth as DetectionTruth, count, vocabulary!, i);
     offsets[i + 1] = offsets[i]! + count;
-  }
-  if (width === 4) refuseInverted(coordinates, offsets);
+    return value as Numbers | readonly Numbers[];
+  });
   packed.offsets = offsets;
-  packed.coordinates = Float64Array.from(coordinates);
-  if (task === 'detection') packed.labels = Int32Array.from(labels);
+  packed.coordinates = new Float64Array(width * offsets[truths.length]!);
+  if (task === 'detection') packed.labels = new Int32Array(offsets[truths.length]!);
+  for (let i = 0; i < truths.length; i++) {
+    copyNumbers(tuples[i]!, packed.coordinates, width * offsets[i]!, width, `groundTruth[${i}].${name}`);
+    if (packed.labels) copyLabels(truths[i] as DetectionTruth, packed.labels, offsets, i, vocabulary!);
+  }
+  if (width === 4) refuseInverted(packed.coordinates, offsets);
   packed.imageSizes = sizesOf(truths as readonly Sized[], 'imageSize', sizes.imageSize);
   packed.resizedSizes = sizesOf(truths as readonly Sized[], 'resizedSize', sizes.resizedSize);
   return packed;
@@ -121,59 +118,77 @@ function member(truth: unknown, i: number, task: Task, name: string): unknown {
 const isNumbers = (value: unknown): value is ArrayLike<number> =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
-/** Appends the numbers of `value`, flat or nested, to `to`; returns how many tuples of `width` they are. */
-function append(to: number[], value: unknown, width: number, name: string): number {
+/** How many tuples of `width` numbers `value` holds, flat or nested. */
+function countOf(value: unknown, width: number, name: string): number {
   if (!isNumbers(value)) {
     throw invalid('INVALID_GROUND_TRUTH', name, `numbers, ${width} each, flat or as a list of lists`, value);
   }
-  const start = to.length;
-  if (Array.isArray(value) && value.length > 0 && isNumbers(value[0])) {
-    for (let k = 0; k < value.length; k++) {
-      const item: unknown = value[k];
-      if (!isNumbers(item) || item.length !== width) {
-        throw invalid('INVALID_GROUND_TRUTH', `${name}[${k}]`, `${width} numbers`, item);
-      }
-      for (let c = 0; c < width; c++) to.push(item[c]!);
-    }
-  } else {
-    if (value.length % width !== 0) {
-      throw invalid('INVALID_GROUND_TRUTH', name, `a multiple of ${width} numbers`, value);
-    }
-    for (let k = 0; k < value.length; k++) to.push(value[k]!);
+  if (isNested(value)) return value.length;
+  if (value.length % width !== 0) {
+    throw invalid('INVALID_GROUND_TRUTH', name, `a multiple of ${width} numbers`, value);
   }
-  for (let k = start; k < to.length; k++) {
-    if (typeof to[k] !== 'number' || !Number.isFinite(to[k])) {
-      throw invalid('INVALID_GROUND_TRUTH', name, 'finite numbers', to[k]);
-    }
-  }
-  return (to.length - start) / width;
+  return value.length / width;
 }
 
-function appendLabels(
-  to: number[],
+const isNested = (value: ArrayLike<unknown>): value is readonly Numbers[] =>
+  Array.isArray(value) && value.length > 0 && isNumbers(value[0]);
+
+function copyNumbers(
+  value: Numbers | readonly Numbers[],
+  to: Float64Array,
+  at: number,
+  width: number,
+  name: string,
+): void {
+  if (!isNested(value)) {
+    for (let k = 0; k < value.length; k++) to[at + k] = finite(value[k], name);
+    return;
+  }
+  for (let k = 0; k < value.length; k++) {
+    const item = value[k]!;
+    if (!isNumbers(item) || item.length !== width) {
+      throw invalid('INVALID_GROUND_TRUTH', `${name}[${k}]`, `${width} numbers`, item);
+    }
+    for (let c = 0; c < width; c++) to[at + width * k + c] = finite(item[c], name);
+  }
+}
+
+function finite(value: unknown, name: string): number {
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
+  throw invalid('INVALID_GROUND_TRUTH', name, 'finite numbers', value);
+}
+
+function copyLabels(
   truth: DetectionTruth,
-  count: number,
-  vocabulary: Vocabulary,
+  to: Int32Array,
+  offsets: Int32Array,
   i: number,
+  vocabulary: Vocabulary,
 ): void {
   const { labels } = truth;
-  if (!isNumbers(labels) || labels.length !== count) {
-    throw invalid('INVALID_GROUND_TRUTH', `groundTruth[${i}].labels`, `${count} labels, one per box`, labels);
+  const [begin, end] = [offsets[i]!, offsets[i + 1]!];
+  if (!isNumbers(labels) || labels.length !== end - begin) {
+    throw invalid(
+      'INVALID_GROUND_TRUTH',
+      `groundTruth[${i}].labels`,
+      `${end - begin} labels, one per box`,
+      labels,
+    );
   }
-  for (let k = 0; k < count; k++) {
-    const label: unknown = labels[k];
+  for (let k = begin; k < end; k++) {
+    const label: unknown = labels[k - begin];
     const id = typeof label === 'string' ? vocabulary.ids.get(label) : (label as number);
-    if (id === undefined || !vocabulary.known.has(id)) {
+    if (id === undefined || (typeof label !== 'string' && !vocabulary.known.has(id))) {
       throw new PerceptionError(
         'INVALID_GROUND_TRUTH',
-        `groundTruth[${i}].labels[${k}]: expected a name or id of the recipe's vocabulary (${vocabulary.ids.size} labels), received ${describe(label)}; set recipe.vocabulary to the labels of your data`,
+        `groundTruth[${i}].labels[${k - begin}]: expected a name or id of the recipe's vocabulary (${vocabulary.ids.size} labels), received ${describe(label)}; set recipe.vocabulary to the labels of your data`,
       );
     }
-    to.push(id);
+    to[k] = id;
   }
 }
 
-function refuseInverted(coordinates: readonly number[], offsets: Int32Array): void {
+function refuseInverted(coordinates: Float64Array, offsets: Int32Array): void {
   for (let k = 0; k < coordinates.length; k += 4) {
     if (coordinates[k + 2]! >= coordinates[k]! && coordinates[k + 3]! >= coordinates[k + 1]!) continue;
     const i = offsets.findIndex((offset) => offset > k / 4) - 1;

@@ -86,8 +86,8 @@ bool all_finite(std::span<const float> values, Isa set) {
 }
 
 // An output of this size leaves the caches before it is read: it is written past them, unless its rows are so
-// short that joining them takes longer. About three quarters of a large last cache.
-constexpr size_t kStreamedBytes = size_t{24} << 20, kStreamedCols = 32;
+// short that joining them takes longer. About half of a large last cache.
+constexpr size_t kStreamedBytes = size_t{16} << 20, kStreamedCols = 32;
 
 bool is_streamed(size_t pairs, size_t rows) {
   return pairs >= kStreamedBytes / sizeof(float) && pairs / rows >= kStreamedCols;

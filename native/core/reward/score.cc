@@ -1,7 +1,9 @@
 #include "core/reward/score.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -43,12 +45,72 @@ struct Frame {
   Scale prediction_factor, truth_factor;
 };
 
-// What one completion needs beside its text, and the scratch memory that is kept between completions of one
-// thread.
+// What lies outside a space: beyond the image, where its extent is known; or, for spaces of large numbers,
+// all within 0..1, which only a unit space has.
+class Limits {
+ public:
+  Limits() = default;
+  Limits(const Scale& extent, Space space) : large_(space != Space::kUnit) {
+    if (extent.x > 0) {
+      low_.x = -kOutsideTolerance * extent.x;
+      high_.x = (1 + kOutsideTolerance) * extent.x;
+    }
+    if (extent.y > 0) {
+      low_.y = -kOutsideTolerance * extent.y;
+      high_.y = (1 + kOutsideTolerance) * extent.y;
+    }
+  }
+
+  bool exclude_point(const double* c) const { return exclude(c[0], c[1], c[0], c[1]); }
+  bool exclude_box(const double* c) const {
+    return exclude(std::min(c[0], c[2]), std::min(c[1], c[3]), std::max(c[0], c[2]), std::max(c[1], c[3]));
+  }
+
+ private:
+  // Without branches, since nearly all lie inside.
+  bool exclude(double x1, double y1, double x2, double y2) const {
+    const double least = std::min(x1, y1), most = std::max(x2, y2);
+    return (x1 < low_.x) | (y1 < low_.y) | (x2 > high_.x) | (y2 > high_.y) |
+           (large_ & (least >= 0) & (most <= 1) & (most > 0));
+  }
+
+  static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  Scale low_{-kInfinity, -kInfinity}, high_{kInfinity, kInfinity};
+  bool large_ = true;
+};
+
+// The ground truth that several completions share.
+struct Prompt {
+  size_t truth = 0;
+  size_t first = 0, objects = 0;  // [first, first + objects)
+  Frame frame;
+  Limits limits;    // of predictions
+  TrueBoxes boxes;  // detection
+};
+
+// A completion that is being scored.
+struct Answer {
+  const Prompt* prompt = nullptr;
+  std::span<int32_t> matches;  // [objects] or empty
+  TermValues values;
+  uint8_t status = 0;
+  bool earns = false;  // anything at all; the terms are 0 otherwise
+  // Detection: the usable predictions are [first, first + usable) of the block's.
+  size_t first = 0, usable = 0, faulty = 0;
+};
+
+// Completions are scored in blocks, whose matchings are found together.
+constexpr size_t kBlock = 16;
+
+// Memory that is kept between the blocks of one thread.
 struct Scratch {
   ParsedCompletion parsed;
-  std::vector<Corners<float>> predicted_boxes, true_boxes;
-  std::vector<int32_t> predicted_labels, prediction_of_row;
+  std::array<Prompt, kBlock> prompts;
+  std::array<Answer, kBlock> answers;
+  // Detection: the usable predictions of all answers of the block.
+  std::vector<Corners<float>> predicted_boxes;
+  std::vector<int32_t> predicted_labels, prediction_of_row, object_of_prediction;
+  std::vector<DetectionItems> detections;
   std::vector<double> predicted_points, true_points;
   Matching matching;
   EditDistance edit_distance;
@@ -56,20 +118,71 @@ struct Scratch {
   std::string text;
 };
 
-// One completion: its ground truth and where its matches go.
-struct Item {
-  std::string_view completion;
-  int64_t truth = 0;
-  size_t first = 0, objects = 0;  // ground truth objects [first, first + objects)
-  Frame frame;
-  std::span<int32_t> matches;  // [objects] or empty
-};
-
 class Scorer {
  public:
   explicit Scorer(const ScoreRequest& request) : request_(request), recipe_(*request.recipe) {}
 
-  Frame frame_of(int64_t truth) const {
+  // Scores completions [begin, end), a block of them at most. Not inlined, so that the thread's scratch
+  // memory is looked up once.
+  [[gnu::noinline]] void score_block(size_t begin, size_t end, Scratch& scratch, ScoreResult& result,
+                                     SpaceCheck& check) const {
+    size_t prompts = 0;
+    scratch.predicted_boxes.clear();
+    scratch.predicted_labels.clear();
+    scratch.prediction_of_row.clear();
+    for (size_t i = begin; i < end; ++i) {
+      const size_t truth = i / static_cast<size_t>(request_.completions_per_truth);
+      if (prompts == 0 || scratch.prompts[prompts - 1].truth != truth)
+        set_prompt(truth, scratch.prompts[prompts++]);
+      Answer& answer = scratch.answers[i - begin];
+      answer = {};
+      answer.prompt = &scratch.prompts[prompts - 1];
+      if (!result.match_offsets.empty()) {
+        answer.matches =
+            result.matches.subspan(static_cast<size_t>(result.match_offsets[i]), answer.prompt->objects);
+        std::fill(answer.matches.begin(), answer.matches.end(), -1);
+      }
+      score(request_.completions[i], answer, scratch, check);
+    }
+    const std::span<Answer> answers(scratch.answers.data(), end - begin);
+    if (recipe_.task == Task::kDetection) match(answers, scratch);
+    for (size_t i = begin; i < end; ++i) {
+      Answer& answer = answers[i - begin];
+      if (!answer.earns || !passes_gate(recipe_, answer.values)) {
+        answer.values = {};
+        answer.earns = false;
+      }
+      result.rewards[i] = answer.earns ? static_cast<float>(total_reward(recipe_, answer.values)) : 0.0f;
+      const size_t count = result.rewards.size();
+      for (size_t term = 0; term < recipe_.terms.size(); ++term)
+        result.terms[term * count + i] = static_cast<float>(answer.values[recipe_.terms[term].term]);
+      result.status[i] = answer.status;
+    }
+  }
+
+  void check_truth_space(SpaceCheck& check) const {
+    if (recipe_.task == Task::kOcr) return;
+    const size_t width = recipe_.task == Task::kCounting ? 2 : 4;
+    const size_t prompts = request_.truth.offsets.size() - 1;
+    for (size_t i = 0; i < prompts; ++i) {
+      const Limits limits(extent(request_.truth_space, size_of(request_.truth.image_sizes, i)),
+                          request_.truth_space);
+      const auto begin = static_cast<size_t>(request_.truth.offsets[i]);
+      const auto end = static_cast<size_t>(request_.truth.offsets[i + 1]);
+      const double* values = request_.truth.coordinates.data() + width * begin;
+      for (size_t k = begin; k < end; ++k, values += width)
+        check.truths_outside += width == 2 ? limits.exclude_point(values) : limits.exclude_box(values);
+      check.truths += static_cast<int64_t>(end - begin);
+    }
+  }
+
+ private:
+  static const double* size_of(std::span<const double> sizes, size_t truth) {
+    if (sizes.empty() || sizes[2 * truth] == 0) return nullptr;
+    return sizes.data() + 2 * truth;
+  }
+
+  Frame frame_of(size_t truth) const {
     const double* image = size_of(request_.truth.image_sizes, truth);
     const double* resized = size_of(request_.truth.resized_sizes, truth);
     const Space space = recipe_.space_fixed ? recipe_.space : request_.truth_space;
@@ -83,67 +196,50 @@ class Scorer {
     return frame;
   }
 
-  // Fills `values` with the recipe's terms; false where the completion earns nothing at all (terms are 0
-  // then).
-  bool score(const Item& item, Scratch& scratch, TermValues& values, uint8_t& status) const {
-    std::fill(item.matches.begin(), item.matches.end(), -1);
+  void set_prompt(size_t truth, Prompt& prompt) const {
+    prompt.truth = truth;
+    if (recipe_.task == Task::kOcr) return;
+    prompt.first = static_cast<size_t>(request_.truth.offsets[truth]);
+    prompt.objects = static_cast<size_t>(request_.truth.offsets[truth + 1]) - prompt.first;
+    prompt.frame = frame_of(truth);
+    prompt.limits = Limits(prompt.frame.prediction_extent, request_.prediction_space);
+    if (recipe_.task != Task::kDetection) return;
+    prompt.boxes.resize(prompt.objects);
+    for (size_t k = 0; k < prompt.objects; ++k)
+      prompt.boxes.set(k, true_box(prompt, k).as<float>(), request_.truth.labels[prompt.first + k]);
+  }
+
+  // Reads a completion and scores it; of detection the matching is still to come.
+  void score(std::string_view completion, Answer& answer, Scratch& scratch, SpaceCheck& check) const {
     if (recipe_.task == Task::kOcr) {
-      status = 0;
-      score_ocr(item, scratch, values);
-      return true;
+      score_ocr(completion, answer, scratch);
+      return;
     }
     ParsedCompletion& parsed = scratch.parsed;
-    read(item.completion, parsed);
-    status = parsed.faults;
-    if (recipe_.reader != Reader::kAny) values[Term::kFormat] = parsed.format;
-    const bool failed = parsed.failed || (parsed.failed_only_with_truth && item.objects > 0);
-    if (!failed && score_objects(item, scratch, values, status) && passes_gate(recipe_, values)) return true;
-    values = {};
-    return false;
+    read(completion, parsed);
+    answer.status = parsed.faults;
+    if (recipe_.reader != Reader::kAny) answer.values[Term::kFormat] = parsed.format;
+    check_space(parsed, answer.prompt->limits, check);
+    answer.earns = !parsed.failed && !(parsed.failed_only_with_truth && answer.prompt->objects > 0);
+    if (!answer.earns) return;
+    switch (recipe_.task) {
+      case Task::kGrounding:
+        return score_grounding(answer, scratch);
+      case Task::kDetection:
+        return add_detections(answer, scratch);
+      default:
+        return score_counting(answer, scratch);
+    }
   }
 
   // Adds this completion's predictions to the check of the declared space.
-  void check_space(const Item& item, const ParsedCompletion& parsed, SpaceCheck& check) const {
+  static void check_space(const ParsedCompletion& parsed, const Limits& limits, SpaceCheck& check) {
     for (const ParsedObject& object : parsed.objects) {
       if (object.kind == ObjectKind::kRejected) continue;
       ++check.predictions;
-      check.predictions_outside += outside(object.coordinates, object.kind == ObjectKind::kBox ? 4 : 2,
-                                           item.frame.prediction_extent, request_.prediction_space);
+      check.predictions_outside += object.kind == ObjectKind::kBox ? limits.exclude_box(object.coordinates)
+                                                                   : limits.exclude_point(object.coordinates);
     }
-  }
-
-  void check_truth_space(SpaceCheck& check) const {
-    if (recipe_.task == Task::kOcr) return;
-    const int width = recipe_.task == Task::kCounting ? 2 : 4;
-    const size_t prompts = request_.truth.offsets.size() - 1;
-    for (size_t i = 0; i < prompts; ++i) {
-      const Scale limits =
-          extent(request_.truth_space, size_of(request_.truth.image_sizes, static_cast<int64_t>(i)));
-      for (int32_t k = request_.truth.offsets[i]; k < request_.truth.offsets[i + 1]; ++k) {
-        ++check.truths;
-        check.truths_outside += outside(request_.truth.coordinates.data() + size_t(k) * width, width, limits,
-                                        request_.truth_space);
-      }
-    }
-  }
-
- private:
-  static const double* size_of(std::span<const double> sizes, int64_t truth) {
-    if (sizes.empty() || sizes[static_cast<size_t>(2 * truth)] == 0) return nullptr;
-    return sizes.data() + 2 * truth;
-  }
-
-  // Beyond the image; or, for spaces of large numbers, all within 0..1, which only a unit space has.
-  static bool outside(const double* coordinates, int width, const Scale& limits, Space space) {
-    bool all_small = true, any_nonzero = false;
-    for (int i = 0; i < width; ++i) {
-      const double value = coordinates[i], limit = i % 2 == 0 ? limits.x : limits.y;
-      if (limit > 0 && (value < -kOutsideTolerance * limit || value > (1 + kOutsideTolerance) * limit))
-        return true;
-      all_small &= value >= 0 && value <= 1;
-      any_nonzero |= value != 0;
-    }
-    return space != Space::kUnit && all_small && any_nonzero;
   }
 
   void read(std::string_view text, ParsedCompletion& parsed) const {
@@ -159,81 +255,88 @@ class Scorer {
     }
   }
 
-  Corners<double> true_box(const Item& item, size_t k) const {
-    const double* box = request_.truth.coordinates.data() + 4 * (item.first + k);
-    const Scale& by = item.frame.truth_factor;
+  Corners<double> true_box(const Prompt& prompt, size_t k) const {
+    const double* box = request_.truth.coordinates.data() + 4 * (prompt.first + k);
+    const Scale& by = prompt.frame.truth_factor;
     return {box[0] * by.x, box[1] * by.y, box[2] * by.x, box[3] * by.y};
   }
 
-  static Corners<double> predicted_box(const Item& item, const ParsedObject& object) {
-    const Scale& by = item.frame.prediction_factor;
+  static Corners<double> predicted_box(const Prompt& prompt, const ParsedObject& object) {
+    const Scale& by = prompt.frame.prediction_factor;
     const double* box = object.coordinates;
     return {box[0] * by.x, box[1] * by.y, box[2] * by.x, box[3] * by.y};
   }
 
-  // False where the completion earns nothing, because its numbers allow no matching.
-  bool score_objects(const Item& item, Scratch& scratch, TermValues& values, uint8_t& status) const {
-    switch (recipe_.task) {
-      case Task::kGrounding:
-        score_grounding(item, scratch, values);
-        return true;
-      case Task::kDetection:
-        return score_detection(item, scratch, values, status);
-      default:
-        return score_counting(item, scratch, values);
-    }
-  }
-
-  void score_grounding(const Item& item, const Scratch& scratch, TermValues& values) const {
+  void score_grounding(Answer& answer, const Scratch& scratch) const {
     const std::vector<ParsedObject>& objects = scratch.parsed.objects;
     const auto found = std::find_if(objects.begin(), objects.end(), [](const ParsedObject& object) {
       return object.kind == ObjectKind::kBox;
     });
     if (recipe_.reader == Reader::kAny)
-      values[Term::kFormat] =
+      answer.values[Term::kFormat] =
           objects.size() == 1 && scratch.parsed.faults == 0 && objects[0].kind == ObjectKind::kBox;
     if (found == objects.end()) return;
-    values[Term::kIou] = grounding_iou(recipe_, predicted_box(item, *found), true_box(item, 0));
-    if (!item.matches.empty()) item.matches[0] = 0;
+    answer.values[Term::kIou] =
+        grounding_iou(recipe_, predicted_box(*answer.prompt, *found), true_box(*answer.prompt, 0));
+    if (!answer.matches.empty()) answer.matches[0] = 0;
   }
 
-  bool score_detection(const Item& item, Scratch& scratch, TermValues& values, uint8_t& status) const {
+  void add_detections(Answer& answer, Scratch& scratch) const {
     ParsedCompletion& parsed = scratch.parsed;
-    scratch.predicted_boxes.clear();
-    scratch.true_boxes.clear();
-    scratch.predicted_labels.clear();
-    scratch.prediction_of_row.clear();
-    size_t faulty = 0;
+    answer.first = scratch.predicted_boxes.size();
     int32_t prediction = 0;
     for (ParsedObject& object : parsed.objects) {
       const bool read = object.kind == ObjectKind::kBox;
-      const Corners<float> box = predicted_box(item, object).as<float>();
+      const Corners<float> box = predicted_box(*answer.prompt, object).as<float>();
       if (recipe_.reader == Reader::kAny && read) {
-        object.label_id = object.has_label ? request_.vocabulary->find(parsed.label(object)) : -1;
+        object.label_id =
+            object.has_label
+                ? request_.vocabulary->find(parsed.label(object), parsed.labels.size() - object.label_begin)
+                : -1;
         if (object.label_id < 0) object.faults |= kFaultUnknownLabel;
         if (!matchable(box)) object.faults |= kFaultNonFinite;
-        status |= object.faults;
+        answer.status |= object.faults;
       }
       if (read && object.faults == 0) {
         scratch.predicted_boxes.push_back(box);
         scratch.predicted_labels.push_back(object.label_id);
         scratch.prediction_of_row.push_back(prediction);
-      } else {
-        ++faulty;
       }
       prediction += object.kind != ObjectKind::kRejected;
     }
-    for (size_t k = 0; k < item.objects; ++k) scratch.true_boxes.push_back(true_box(item, k).as<float>());
+    answer.usable = scratch.predicted_boxes.size() - answer.first;
+    answer.faulty = parsed.objects.size() - answer.usable;
     if (recipe_.reader == Reader::kAny)
-      values[Term::kFormat] = usable_share(parsed.objects.size(), faulty, item.objects);
-    const DetectionItems items{scratch.predicted_boxes, scratch.true_boxes, scratch.predicted_labels,
-                               request_.truth.labels.subspan(item.first, item.objects), faulty};
-    if (!detection_terms(recipe_, items, scratch.matching, values)) return false;
-    write_matches(item, scratch);
-    return true;
+      answer.values[Term::kFormat] =
+          usable_share(parsed.objects.size(), answer.faulty, answer.prompt->objects);
   }
 
-  bool score_counting(const Item& item, Scratch& scratch, TermValues& values) const {
+  void match(std::span<Answer> answers, Scratch& scratch) const {
+    scratch.object_of_prediction.resize(scratch.predicted_boxes.size());
+    scratch.detections.clear();
+    for (const Answer& answer : answers) {
+      if (!answer.earns) continue;
+      const auto part = [&](auto& of_all) { return std::span(of_all).subspan(answer.first, answer.usable); };
+      scratch.detections.push_back({part(scratch.predicted_boxes), part(scratch.predicted_labels),
+                                    &answer.prompt->boxes, answer.faulty,
+                                    part(scratch.object_of_prediction)});
+    }
+    match_detections(recipe_, scratch.detections, scratch.matching);
+    auto detection = scratch.detections.begin();
+    for (Answer& answer : answers) {
+      if (!answer.earns) continue;
+      answer.earns = detection->matched;
+      if (answer.earns) {
+        detection_terms(recipe_, *detection, answer.values);
+        write_matches(detection->object_of_prediction,
+                      std::span(scratch.prediction_of_row).subspan(answer.first, answer.usable), answer);
+      }
+      ++detection;
+    }
+  }
+
+  void score_counting(Answer& answer, Scratch& scratch) const {
+    const Prompt& prompt = *answer.prompt;
     scratch.predicted_points.clear();
     scratch.true_points.clear();
     scratch.prediction_of_row.clear();
@@ -245,35 +348,38 @@ class Scorer {
       } else {
         const double* c = object.coordinates;
         const bool box = object.kind == ObjectKind::kBox;
-        scratch.predicted_points.push_back((box ? (c[0] + c[2]) / 2 : c[0]) * item.frame.prediction_factor.x);
-        scratch.predicted_points.push_back((box ? (c[1] + c[3]) / 2 : c[1]) * item.frame.prediction_factor.y);
+        const Scale& by = prompt.frame.prediction_factor;
+        scratch.predicted_points.push_back((box ? (c[0] + c[2]) / 2 : c[0]) * by.x);
+        scratch.predicted_points.push_back((box ? (c[1] + c[3]) / 2 : c[1]) * by.y);
         scratch.prediction_of_row.push_back(prediction);
       }
       prediction += object.kind != ObjectKind::kRejected;
     }
-    for (size_t k = 0; k < item.objects; ++k) {
-      const double* point = request_.truth.coordinates.data() + 2 * (item.first + k);
-      scratch.true_points.push_back(point[0] * item.frame.truth_factor.x);
-      scratch.true_points.push_back(point[1] * item.frame.truth_factor.y);
+    for (size_t k = 0; k < prompt.objects; ++k) {
+      const double* point = request_.truth.coordinates.data() + 2 * (prompt.first + k);
+      scratch.true_points.push_back(point[0] * prompt.frame.truth_factor.x);
+      scratch.true_points.push_back(point[1] * prompt.frame.truth_factor.y);
     }
     if (recipe_.reader == Reader::kAny)
-      values[Term::kFormat] = usable_share(scratch.parsed.objects.size(), faulty, item.objects);
+      answer.values[Term::kFormat] = usable_share(scratch.parsed.objects.size(), faulty, prompt.objects);
     const CountingItems items{scratch.predicted_points, scratch.true_points, faulty};
-    if (!counting_terms(recipe_, items, scratch.matching, values)) return false;
-    write_matches(item, scratch);
-    return true;
+    answer.earns = counting_terms(recipe_, items, scratch.matching, answer.values);
+    if (answer.earns) write_matches(scratch.matching.object_of_prediction, scratch.prediction_of_row, answer);
   }
 
-  static void write_matches(const Item& item, const Scratch& scratch) {
-    if (item.matches.empty()) return;
-    for (size_t row = 0; row < scratch.prediction_of_row.size(); ++row)
-      if (const int32_t object = scratch.matching.object_of_prediction[row]; object >= 0)
-        item.matches[static_cast<size_t>(object)] = scratch.prediction_of_row[row];
+  static void write_matches(std::span<const int32_t> object_of_row,
+                            std::span<const int32_t> prediction_of_row, Answer& answer) {
+    if (answer.matches.empty()) return;
+    for (size_t row = 0; row < object_of_row.size(); ++row)
+      if (const int32_t object = object_of_row[row]; object >= 0)
+        answer.matches[static_cast<size_t>(object)] = prediction_of_row[row];
   }
 
-  void score_ocr(const Item& item, Scratch& scratch, TermValues& values) const {
-    const std::string_view prediction = read_text(item.completion, scratch.text);
-    const std::string_view truth = request_.truth.texts[static_cast<size_t>(item.truth)];
+  void score_ocr(std::string_view completion, Answer& answer, Scratch& scratch) const {
+    answer.earns = true;
+    TermValues& values = answer.values;
+    const std::string_view prediction = read_text(completion, scratch.text);
+    const std::string_view truth = request_.truth.texts[answer.prompt->truth];
     bool by_distance = false, by_tokens = false;
     for (const WeightedTerm& weighted : recipe_.terms)
       (weighted.term == Term::kSimilarity ? by_distance : by_tokens) = true;
@@ -399,36 +505,13 @@ Status score_batch(const ScoreRequest& request, ScoreResult& result) {
   const Recipe& recipe = *request.recipe;
   const Scorer scorer(request);
   const auto count = static_cast<int64_t>(request.completions.size());
-  // A page of OCR is worth a chunk of its own; short answers are taken by the dozen.
-  const int64_t grain = recipe.task == Task::kOcr ? 1 : 16;
+  // A page of OCR is worth a block of its own.
+  const int64_t grain = recipe.task == Task::kOcr ? 1 : int64_t{kBlock};
   std::vector<SpaceCheck> checks(static_cast<size_t>((count + grain - 1) / grain));
-
   parallel_for(count, grain, [&](int64_t begin, int64_t end) {
     thread_local Scratch scratch;
-    SpaceCheck& check = checks[static_cast<size_t>(begin / grain)];
-    for (int64_t i = begin; i < end; ++i) {
-      Item item;
-      item.completion = request.completions[static_cast<size_t>(i)];
-      item.truth = i / request.completions_per_truth;
-      if (recipe.task != Task::kOcr) {
-        const auto prompt = static_cast<size_t>(item.truth);
-        item.first = static_cast<size_t>(request.truth.offsets[prompt]);
-        item.objects = static_cast<size_t>(request.truth.offsets[prompt + 1]) - item.first;
-        item.frame = scorer.frame_of(item.truth);
-        if (!result.match_offsets.empty())
-          item.matches = result.matches.subspan(static_cast<size_t>(result.match_offsets[i]), item.objects);
-      }
-      TermValues values;
-      uint8_t status = 0;
-      double total = 0;
-      if (scorer.score(item, scratch, values, status)) total = total_reward(recipe, values);
-      if (recipe.task != Task::kOcr) scorer.check_space(item, scratch.parsed, check);
-      result.rewards[static_cast<size_t>(i)] = static_cast<float>(total);
-      for (size_t term = 0; term < recipe.terms.size(); ++term)
-        result.terms[term * static_cast<size_t>(count) + static_cast<size_t>(i)] =
-            static_cast<float>(values[recipe.terms[term].term]);
-      result.status[static_cast<size_t>(i)] = status;
-    }
+    scorer.score_block(static_cast<size_t>(begin), static_cast<size_t>(end), scratch, result,
+                       checks[static_cast<size_t>(begin / grain)]);
   });
 
   result.space = {};

@@ -12,8 +12,9 @@ namespace perception {
 namespace {
 
 struct Scratch {
-  std::vector<Corners<float>> predicted_boxes, true_boxes;
-  std::vector<int32_t> predicted_labels;
+  std::vector<Corners<float>> predicted_boxes;
+  std::vector<int32_t> predicted_labels, object_of_prediction;
+  TrueBoxes true_boxes;
   std::vector<double> predicted_points, true_points;
   Matching matching;
 };
@@ -71,7 +72,6 @@ class TensorScorer {
     const std::span<const int32_t> labels = labels_of(request_.predictions, answer, predictions);
     scratch.predicted_boxes.clear();
     scratch.predicted_labels.clear();
-    scratch.true_boxes.clear();
     for (size_t k = 0; k < predictions; ++k) {
       const Corners<float> box = corners(predicted + 4 * k);
       const bool broken = !matchable(box) || inverted(box);
@@ -81,12 +81,17 @@ class TensorScorer {
       scratch.predicted_boxes.push_back(box);
       scratch.predicted_labels.push_back(labels[k]);
     }
-    for (size_t k = 0; k < objects; ++k) scratch.true_boxes.push_back(corners(truth + 4 * k));
-    const size_t faulty = predictions - scratch.predicted_boxes.size();
-    values[Term::kFormat] = usable_share(predictions, faulty, objects);
-    const DetectionItems items{scratch.predicted_boxes, scratch.true_boxes, scratch.predicted_labels,
-                               labels_of(request_.truth, prompt, objects), faulty};
-    return detection_terms(recipe_, items, scratch.matching, values);
+    const std::span<const int32_t> true_labels = labels_of(request_.truth, prompt, objects);
+    scratch.true_boxes.resize(objects);
+    for (size_t k = 0; k < objects; ++k) scratch.true_boxes.set(k, corners(truth + 4 * k), true_labels[k]);
+    const size_t usable = scratch.predicted_boxes.size();
+    scratch.object_of_prediction.resize(usable);
+    values[Term::kFormat] = usable_share(predictions, predictions - usable, objects);
+    DetectionItems items{scratch.predicted_boxes, scratch.predicted_labels, &scratch.true_boxes,
+                         predictions - usable, scratch.object_of_prediction};
+    match_detections(recipe_, {&items, 1}, scratch.matching);
+    if (items.matched) detection_terms(recipe_, items, values);
+    return items.matched;
   }
 
   bool score_counting(const float* predicted, size_t predictions, const float* truth, size_t objects,

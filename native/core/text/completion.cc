@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+#include <functional>
 
 #include "core/text/lexing.h"
 
@@ -57,58 +59,71 @@ std::string_view ParsedCompletion::label(const ParsedObject& object) const {
   return std::string_view(labels).substr(object.label_begin, object.label_size);
 }
 
-uint64_t Vocabulary::hash_of(std::string_view label) {
-  constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
-  const char* const text = label.data();
-  const size_t size = label.size();
-  const auto word = [text](size_t at) {
-    uint64_t bytes;
-    std::memcpy(&bytes, text + at, 8);
-    return bytes;
-  };
-  uint64_t hash = size * kFactor;
-  const auto mix = [&](uint64_t bytes) {
-    hash = (hash ^ bytes) * kFactor;
-    hash ^= hash >> 32;
-  };
-  if (size >= 8) {
-    for (size_t at = 0; at + 8 < size; at += 8) mix(word(at));
-    mix(word(size - 8));  // the last eight, some of them for the second time
+Vocabulary::Slot Vocabulary::key_of(std::string_view label, size_t readable) {
+  constexpr size_t kShort = sizeof Slot::words;
+  static constexpr auto kMask = [] {
+    std::array<uint8_t, 2 * kShort> mask = {};
+    for (size_t i = 0; i < kShort; ++i) mask[i] = 0xff;
+    return mask;
+  }();
+  Slot key;
+  key.size = static_cast<uint32_t>(label.size());
+  if (label.size() > kShort) {
+    key.words[0] = std::hash<std::string_view>()(label);
+  } else if (readable >= kShort) {
+    uint64_t mask[2];
+    std::memcpy(mask, kMask.data() + kShort - label.size(), kShort);
+    std::memcpy(key.words, label.data(), kShort);
+    key.words[0] &= mask[0];
+    key.words[1] &= mask[1];
   } else {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < size; ++i) bytes = bytes << 8 | static_cast<unsigned char>(text[i]);
-    mix(bytes);
+    label.copy(reinterpret_cast<char*>(key.words), kShort);
   }
-  return hash;
+  return key;
 }
 
-size_t Vocabulary::slot_of(std::string_view label, uint64_t hash) const {
-  size_t at = hash & (slots_.size() - 1);
-  while (slots_[at].used && (slots_[at].hash != hash || slots_[at].label != label))
-    at = (at + 1) & (slots_.size() - 1);
-  return at;
+size_t Vocabulary::slot_of(std::string_view label, const Slot& key) const {
+  constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
+  const bool is_long = key.size > sizeof key.words;
+  uint64_t hash = key.words[0] ^ (is_long ? 0 : std::rotl(key.words[1], 29));
+  hash = (hash ^ hash >> 32) * kFactor;
+  for (size_t at = hash >> 32;; ++at) {
+    at &= slots_.size() - 1;
+    const Slot& slot = slots_[at];
+    if (slot.size == Slot::kFree) return at;
+    if (slot.size != key.size || slot.words[0] != key.words[0]) continue;
+    if (is_long ? long_labels_[slot.words[1]] == label : slot.words[1] == key.words[1]) return at;
+  }
 }
 
 void Vocabulary::add(std::string_view label, int32_t id) {
-  if (2 * (size_ + 1) > slots_.size()) {
-    std::vector<Slot> before(std::max<size_t>(16, 2 * slots_.size()));
+  if (4 * (size_ + 1) > slots_.size()) {
+    std::vector<Slot> before(std::max<size_t>(64, 2 * slots_.size()));
     before.swap(slots_);
-    for (Slot& slot : before)
-      if (slot.used) slots_[slot_of(slot.label, slot.hash)] = std::move(slot);
+    for (const Slot& slot : before) {
+      if (slot.size == Slot::kFree) continue;
+      const bool is_long = slot.size > sizeof slot.words;
+      slots_[slot_of(is_long ? std::string_view(long_labels_[slot.words[1]]) : std::string_view(), slot)] =
+          slot;
+    }
   }
-  const uint64_t hash = hash_of(label);
-  Slot& slot = slots_[slot_of(label, hash)];
-  if (!slot.used) {
-    slot = {hash, std::string(label), id, true};
+  Slot key = key_of(label, label.size());
+  Slot& slot = slots_[slot_of(label, key)];
+  if (slot.size == Slot::kFree) {
+    if (label.size() > sizeof key.words) {
+      key.words[1] = long_labels_.size();
+      long_labels_.emplace_back(label);
+    }
+    slot = key;
     ++size_;
   }
   slot.id = id;
 }
 
-int32_t Vocabulary::find(std::string_view label) const {
+int32_t Vocabulary::find(std::string_view label, size_t readable) const {
   if (slots_.empty()) return -1;
-  const Slot& slot = slots_[slot_of(label, hash_of(label))];
-  return slot.used ? slot.id : -1;
+  const Slot key = key_of(label, readable);
+  return slots_[slot_of(label, key)].id;
 }
 
 size_t lex_number(std::string_view text, size_t position, double& value) {

@@ -58,21 +58,26 @@ struct ParsedCompletion {
 class Vocabulary {
  public:
   void add(std::string_view label, int32_t id);  // of a label that is there already the id is replaced
-  int32_t find(std::string_view label) const;    // -1 where the label is not there
+  // -1 where the label is not there. `readable`: how many bytes may be read from where the label begins.
+  int32_t find(std::string_view label, size_t readable) const;
+  int32_t find(std::string_view label) const { return find(label, label.size()); }
   size_t size() const { return size_; }
 
  private:
+  // A label of up to 16 bytes is these two words, filled up with zeros; of a longer one they are a hash and
+  // which of long_labels_ it is.
   struct Slot {
-    uint64_t hash = 0;
-    std::string label;
-    int32_t id = 0;
-    bool used = false;
+    static constexpr uint32_t kFree = 0xffffffff;
+    uint64_t words[2] = {};
+    uint32_t size = kFree;
+    int32_t id = -1;
   };
-  static uint64_t hash_of(std::string_view label);
-  // The slot of `label`, or the free one where it would be. There is one.
-  size_t slot_of(std::string_view label, uint64_t hash) const;
+  static Slot key_of(std::string_view label, size_t readable);
+  // Where `label` is, or the free slot where it would be. There is one.
+  size_t slot_of(std::string_view label, const Slot& key) const;
 
-  std::vector<Slot> slots_;  // a power of two of them, at most half used
+  std::vector<Slot> slots_;  // a power of two of them, at most a quarter used
+  std::vector<std::string> long_labels_;
   size_t size_ = 0;
 };
 

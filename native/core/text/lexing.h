@@ -108,26 +108,38 @@ inline double to_double(std::string_view literal) {
   return negative ? -infinity : infinity;
 }
 
+inline constexpr bool kLittleEndian = std::endian::native == std::endian::little;
+
+// The highest bit of each of eight bytes that is no digit.
+inline uint64_t marks_of_others(uint64_t bytes) {
+  const uint64_t digits = bytes ^ 0x3030303030303030;  // 0 to 9
+  return ((digits + 0x7676767676767676) | digits) & 0x8080808080808080;
+}
+
+// The number whose `count` digits, 1 to 8, are the first of eight bytes; without a branch on how many there
+// are.
+inline int64_t value_of_digits(uint64_t bytes, int count) {
+  uint64_t digits = (bytes ^ 0x3030303030303030) << (64 - 8 * count);
+  digits = digits * 10 + (digits >> 8);  // pairs, then all four of them
+  return static_cast<int64_t>(((digits & 0x000000ff000000ff) * 0x000f424000000064 +
+                               (digits >> 16 & 0x000000ff000000ff) * 0x0000271000000001) >>
+                              32);
+}
+
 // The digits at `at`, at most 15 of them, appended to `value`; returns the position after the last one that
 // was taken.
 inline const char* take_digits(const char* at, const char* end, int64_t& value) {
   const char* const last = end - at > 15 ? at + 15 : end;
-  if constexpr (std::endian::native == std::endian::little) {
-    // Up to eight at once, without a branch on how many there are: coordinates have one to four.
+  if constexpr (kLittleEndian) {
+    // Up to eight at once: coordinates have one to four.
     static constexpr int64_t kPowers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     if (end - at >= 8) {
-      uint64_t digits;
-      std::memcpy(&digits, at, 8);
-      digits ^= 0x3030303030303030;  // bytes of 0 to 9 are digits now; the first other one is marked
-      const uint64_t others = ((digits + 0x7676767676767676) | digits) & 0x8080808080808080;
+      uint64_t bytes;
+      std::memcpy(&bytes, at, 8);
+      const uint64_t others = marks_of_others(bytes);
       const int count = others == 0 ? 8 : std::countr_zero(others) / 8;
       if (count == 0) return at;
-      digits <<= 64 - 8 * count;
-      digits = digits * 10 + (digits >> 8);  // pairs, then all four of them
-      const uint64_t eight = ((digits & 0x000000ff000000ff) * 0x000f424000000064 +
-                              (digits >> 16 & 0x000000ff000000ff) * 0x0000271000000001) >>
-                             32;
-      value = value * kPowers[count] + static_cast<int64_t>(eight);
+      value = value * kPowers[count] + value_of_digits(bytes, count);
       at += count;
       if (count < 8) return at;
     }
@@ -166,20 +178,22 @@ inline const char* short_number(const char* at, const char* end, double& value, 
   return at;
 }
 
-// The first quote, backslash or control character: where the plain part of a JSON string ends.
+// The first quote, backslash, control character or backtick: where the plain part of a JSON string ends at
+// the latest.
 inline const char* plain_end(const char* at, const char* end) {
 #ifdef PERCEPTION_SSE2
   for (; end - at >= 16; at += 16) {
     const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const __m128i special =
-        _mm_or_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8('"')), _mm_cmpeq_epi8(text, _mm_set1_epi8('\\')));
+    const auto equals = [text](char c) { return _mm_cmpeq_epi8(text, _mm_set1_epi8(c)); };
+    const __m128i special = _mm_or_si128(_mm_or_si128(equals('"'), equals('\\')), equals('`'));
     // The least of a byte and 0x1f is the byte itself only where it is below 0x20, as unsigned numbers.
     const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1f)), text);
     const auto found = static_cast<uint32_t>(_mm_movemask_epi8(_mm_or_si128(special, control)));
     if (found != 0) return at + std::countr_zero(found);
   }
 #endif
-  while (at != end && *at != '"' && *at != '\\' && static_cast<unsigned char>(*at) >= 0x20) ++at;
+  while (at != end && *at != '"' && *at != '\\' && *at != '`' && static_cast<unsigned char>(*at) >= 0x20)
+    ++at;
   return at;
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/text/completion.h"
 #include "core/text/lexing.h"
+#include "core/text/usual_items.h"
 
 namespace perception {
 
@@ -50,16 +51,22 @@ struct Close {
   size_t next = 0;  // what follows the quote, after white space
 };
 
+// Memory that is kept between completions.
+struct Workspace {
+  std::vector<TextSpan> pieces;
+  std::array<Frame, kMaxDepth> frames;
+};
+
 class AnyReader {
  public:
-  AnyReader(std::string_view text, ParsedCompletion& out) : text_(text), out_(out) {}
+  AnyReader(std::string_view text, Workspace& workspace, ParsedCompletion& out)
+      : text_(text), out_(out), pieces_(workspace.pieces), frames_(workspace.frames) {}
 
   void read() {
-    std::vector<TextSpan> pieces;
-    const AnswerPieces wrappers = answer_pieces(text_, pieces);
+    const AnswerPieces wrappers = answer_pieces(text_, pieces_);
     if (wrappers.truncated) out_.faults |= kFaultTruncated;
     const std::string_view whole = text_;
-    for (const TextSpan& piece : pieces) {
+    for (const TextSpan& piece : pieces_) {
       text_ = whole.substr(0, piece.end);
       read_piece(piece.begin);
       if (full_) break;
@@ -136,12 +143,23 @@ class AnyReader {
 
   // A box (4 numbers) or a point (2).
   ParsedObject make(size_t begin, size_t end, const double* values, size_t count) const {
-    ParsedObject object = make(count == 4 ? ObjectKind::kBox : ObjectKind::kPoint, begin, end);
-    std::copy(values, values + count, object.coordinates);
-    if (count == 4 && (values[2] < values[0] || values[3] < values[1])) {
-      object.faults |= kFaultInverted;
+    if (count == 4) {
+      ParsedObject box;
+      make_box(begin, end, values, box);
+      return box;
     }
-    return object;
+    ParsedObject point = make(ObjectKind::kPoint, begin, end);
+    std::copy(values, values + count, point.coordinates);
+    return point;
+  }
+
+  // `box` is as new.
+  static void make_box(size_t begin, size_t end, const double* values, ParsedObject& box) {
+    box.kind = ObjectKind::kBox;
+    box.text_begin = static_cast<uint32_t>(begin);
+    box.text_end = static_cast<uint32_t>(end);
+    std::copy(values, values + 4, box.coordinates);
+    if (values[2] < values[0] || values[3] < values[1]) box.faults = kFaultInverted;
   }
 
   ParsedObject make(const NumberList& list) const {
@@ -151,12 +169,14 @@ class AnyReader {
 
   void add(const ParsedObject& object) { insert(object, out_.objects.size()); }
 
+  bool has_room() {
+    full_ = out_.objects.size() >= kMaxObjects;
+    if (full_) out_.faults |= kFaultLimit;
+    return !full_;
+  }
+
   void insert(const ParsedObject& object, size_t place) {
-    if (out_.objects.size() >= kMaxObjects) {
-      out_.faults |= kFaultLimit;
-      full_ = true;
-      return;
-    }
+    if (!has_room()) return;
     out_.objects.insert(out_.objects.begin() + static_cast<std::ptrdiff_t>(place), object);
   }
 
@@ -357,6 +377,7 @@ class AnyReader {
   // A brace opens an object only where a key, or its closing brace, or the end of the text follows;
   // in prose it means nothing.
   void open_brace() {
+    if (depth_ == 0 && read_usual_items()) return;
     const size_t begin = position_;
     const size_t i = skip_space(text_, begin + 1);
     const char c = at(i);
@@ -368,6 +389,23 @@ class AnyReader {
     if (object || depth_ > 0) push(begin, !object);
     before_ = '{';
     position_ = i;
+  }
+
+  // As the main loop would read them one by one.
+  bool read_usual_items() {
+    const char* const end = text_.data() + text_.size();
+    UsualItem item;
+    if (!usual_items_.read(text_.data() + position_, end, item)) return false;
+    flush_pair();
+    do {
+      if (!has_room()) break;
+      position_ = static_cast<size_t>(item.end - text_.data());
+      ParsedObject& object = out_.objects.emplace_back();
+      make_box(static_cast<size_t>(item.begin - text_.data()), position_, item.values, object);
+      add_label(item.label, object);
+    } while (usual_items_.read_next(end, item));
+    before_ = '}';
+    return true;
   }
 
   void close_brace() {
@@ -422,6 +460,14 @@ class AnyReader {
       insert(object, frame.first_object + added++);
     }
     depth_ = floor_ = 0;
+  }
+
+  // A label without escapes.
+  void add_label(std::string_view label, ParsedObject& object) {
+    object.has_label = true;
+    object.label_begin = static_cast<uint32_t>(out_.labels.size());
+    object.label_size = static_cast<uint32_t>(label.size());
+    out_.labels.append(label);
   }
 
   void add_label(const Frame& frame, ParsedObject& object) {
@@ -524,14 +570,16 @@ class AnyReader {
 
   std::string_view text_;  // up to the end of the piece that is being read
   ParsedCompletion& out_;
+  std::vector<TextSpan>& pieces_;
   size_t position_ = 0;
   char before_ = '\0';  // the last character that was not white space
   bool full_ = false;
 
-  std::array<Frame, kMaxDepth> frames_;
+  std::array<Frame, kMaxDepth>& frames_;
   int depth_ = 0, floor_ = 0;  // open braces, and how many of them were forgotten
   std::array<Close, 2> closes_;
   std::string scratch_;
+  UsualItems usual_items_;
 
   bool has_pair_ = false;
   NumberList pair_;
@@ -543,8 +591,9 @@ class AnyReader {
 }  // namespace
 
 void read_any(std::string_view text, ParsedCompletion& out) {
+  thread_local Workspace workspace;
   out.clear();
-  AnyReader(clip_to_spans(text), out).read();
+  AnyReader(clip_to_spans(text), workspace, out).read();
 }
 
 }  // namespace perception

@@ -13,6 +13,7 @@
 #include "core/text/completion.h"
 #include "core/text/lexing.h"
 #include "core/text/released.h"
+#include "core/text/usual_items.h"
 
 namespace perception {
 
@@ -68,18 +69,10 @@ struct BoxValue {
 
   void finish() { ragged |= number_depth != kUnset && number_depth != shape.size(); }
 
-  // As after [a, b, c, d], whose numbers were put into `values` and `integers`.
-  void set_four(bool any_int, bool any_float) {
-    bad = ragged = starts_empty = has_bool = beyond_int64 = beyond_double = false;
-    has_int = any_int;
-    has_float = any_float;
-    number_depth = 1;
-    count = 4;
-    shape.assign(1, 4);
-  }
   bool is_box() const { return !bad && !ragged && shape.size() == 1 && shape[0] == 4; }
 };
 
+// An item that is no usual one.
 struct Item {
   bool is_object = false;
   bool has_box = false, has_label = false;
@@ -89,26 +82,48 @@ struct Item {
 
 // What the tensor of all boxes depends on. torch derives its shape from the first box, and where
 // that makes a tensor without elements it looks at no other.
-struct BoxTensor {
-  bool bad = false, ragged = false, empty = false, has_int = false, has_float = false;
-  bool beyond_int64 = false, beyond_double = false;
-  std::optional<std::vector<uint32_t>> shape;
-
+class BoxTensor {
+ public:
   void add(const BoxValue& box) {
-    bad |= box.bad;
-    has_int |= box.has_int;
-    has_float |= box.has_float;
-    beyond_int64 |= box.beyond_int64;
-    beyond_double |= box.beyond_double;
-    ragged |= box.ragged || (shape.has_value() && *shape != box.shape);
-    if (!shape.has_value()) {
-      shape = box.shape;
-      empty = box.starts_empty;
+    bad_ |= box.bad;
+    beyond_int64_ |= box.beyond_int64;
+    beyond_double_ |= box.beyond_double;
+    ragged_ |= box.ragged;
+    add_numbers(box.has_int, box.has_float);
+    const bool four = box.shape.size() == 1 && box.shape[0] == 4;
+    if (!any_) {
+      four_ = four;
+      empty_ = box.starts_empty;
+      if (!four) shape_ = box.shape;
+    } else {
+      ragged_ |= four_ ? !four : shape_ != box.shape;
     }
+    any_ = true;
   }
-  bool fails() const { return bad || (ragged && !empty); }
-  bool overflows() const { return !empty && (has_float ? beyond_double : beyond_int64); }
-  bool four() const { return shape->size() == 1 && (*shape)[0] == 4; }
+  // Four numbers, neither of them large.
+  void add_four(bool has_int, bool has_float) {
+    add_numbers(has_int, has_float);
+    if (!any_) any_ = four_ = true;
+    ragged_ |= !four_;
+  }
+
+  bool has_float() const { return has_float_; }
+  bool only_bools() const { return !has_float_ && !has_int_; }
+  bool beyond_int64() const { return beyond_int64_; }
+  bool fails() const { return bad_ || (ragged_ && !empty_); }
+  bool overflows() const { return !empty_ && (has_float_ ? beyond_double_ : beyond_int64_); }
+  bool four() const { return four_; }
+
+ private:
+  void add_numbers(bool has_int, bool has_float) {
+    has_int_ |= has_int;
+    has_float_ |= has_float;
+  }
+
+  bool any_ = false, bad_ = false, ragged_ = false, empty_ = false, has_int_ = false, has_float_ = false;
+  bool beyond_int64_ = false, beyond_double_ = false;
+  bool four_ = false;            // the shape of the first box is [4],
+  std::vector<uint32_t> shape_;  // or else this one
 };
 
 // A box is checked when the type of the tensor is known.
@@ -136,21 +151,30 @@ BoxChecks check(const BoxValue& box) {
   return checks;
 }
 
+BoxChecks check(const UsualItem& item) {
+  const double* const values = item.values;
+  float f[4];
+  std::copy(values, values + 4, f);
+  return {values[2] < values[0] || values[3] < values[1], f[2] < f[0] || f[3] < f[1], false};
+}
+
 class DetectionReader {
  public:
-  DetectionReader(std::string_view original, const Vocabulary& vocabulary, ParsedCompletion& out)
-      : cleaned_(original), vocabulary_(vocabulary), out_(out) {
-    cleaned_.remove("```json");
-    cleaned_.remove("```");
+  DetectionReader(std::string_view original, const Vocabulary& vocabulary, std::vector<BoxChecks>& checks,
+                  ParsedCompletion& out)
+      : cleaned_(original), vocabulary_(vocabulary), out_(out), checks_(checks) {
+    cleaned_.remove_front("```json");
     text_ = cleaned_.text();
   }
 
   void read() {
     skip();
+    if (at_end() || text_[position_] != '[') clean();
     const bool list = at_end() || text_[position_] == '[';
     const bool valid = list ? root() : value(0, nullptr, 0);
     if (valid) {
       skip();
+      if (!at_end()) clean();
       if (!at_end()) fail();
     }
     if (valid && !list) out_.faults |= kFaultMalformed;
@@ -166,9 +190,22 @@ class DetectionReader {
   }
 
  private:
+  // Removes the fences from the rest of the text. Before anything else than usual items is read this has to
+  // be called; of those none has a backtick, so that nothing has to be removed from what was read.
+  void clean() {
+    if (clean_) return;
+    clean_ = true;
+    cleaned_.remove("```json", position_);
+    cleaned_.remove("```", position_);
+    text_ = cleaned_.text();
+    usual_items_ = {};
+    skip();
+  }
+
   // ---- JSON, as Python's json.loads takes it ----
 
   bool at_end() const { return position_ >= text_.size(); }
+  size_t position_of(const char* at) const { return static_cast<size_t>(at - text_.data()); }
 
   void skip() {
     position_ = static_cast<size_t>(skip_json_space(text_.data() + position_, text_.data() + text_.size()) -
@@ -402,74 +439,62 @@ class DetectionReader {
 
   // ---- items ----
 
-  // Reads what nearly every item is, {"bbox_2d": [a, b, c, d], "label": "..."} in either order with short
-  // numbers and no escapes, as object() would but faster. False, with nothing read, where it is anything
-  // else.
-  bool usual_item(Item& item) {
-    const char* at = text_.data() + position_;
-    const char* const end = text_.data() + text_.size();
-    const auto take = [&](char c) {
-      at = skip_json_space(at, end);
-      if (at == end || *at != c) return false;
-      ++at;
-      return true;
-    };
-    item.is_object = true;
-    item.has_box = item.has_label = false;
-    if (!take('{')) return false;
-    do {
-      if (!take('"')) return false;
-      if (!item.has_box && starts_with(at, end, "bbox_2d\"")) {
-        at += 8;
-        if (!take(':') || !take('[')) return false;
-        bool any_int = false, any_float = false;
-        for (int i = 0; i < 4; ++i) {
-          if (i > 0 && !take(',')) return false;
-          bool integer;
-          at = short_number(skip_json_space(at, end), end, item.box.values[i], item.box.integers[i], integer);
-          if (at == nullptr) return false;
-          (integer ? any_int : any_float) = true;
-        }
-        if (!take(']')) return false;
-        item.box.set_four(any_int, any_float);
-        item.has_box = true;
-      } else if (!item.has_label && starts_with(at, end, "label\"")) {
-        at += 6;
-        if (!take(':') || !take('"')) return false;
-        item.label.begin = static_cast<size_t>(at - text_.data());
-        at = plain_end(at, end);
-        if (at == end || *at != '"') return false;
-        item.label.end = static_cast<size_t>(at++ - text_.data());
-        item.has_label = true;
-      } else {
-        return false;
-      }
-    } while (take(','));
-    if (!take('}')) return false;
-    position_ = static_cast<size_t>(at - text_.data());
-    return true;
-  }
-
-  static bool starts_with(const char* at, const char* end, std::string_view word) {
-    return static_cast<size_t>(end - at) >= word.size() && std::string_view(at, word.size()) == word;
-  }
-
   bool root() {
     if (at_end() || !enter(1)) return fail();
-    bool closed = take(']');
+    bool closed = false;
+    if (at_end() || text_[position_] != '{') {
+      clean();
+      closed = take(']');
+    }
     if (closed) return true;
+    UsualItem usual;
     Item item;
     do {
-      const size_t begin = position_;
-      if (!usual_item(item)) {
+      const char* const end = text_.data() + text_.size();
+      if (usual_items_.read(text_.data() + position_, end, usual)) {
+        do add_item(usual);
+        while (usual_items_.read_next(end, usual));
+        position_ = position_of(usual.end);
+      } else {
+        clean();
+        const size_t begin = position_;
         item.is_object = !at_end() && text_[position_] == '{';
         item.has_box = item.has_label = false;
         item.box.clear();
         if (!(item.is_object ? object(2, &item) : value(1, nullptr, 0))) return false;
+        add_item(item, {begin, position_});
       }
-      add_item(item, {begin, position_});
+      skip();
+      if (at_end() || (text_[position_] != ',' && text_[position_] != ']')) clean();
     } while (next(']', closed));
     return closed;
+  }
+
+  void add_item(const UsualItem& item) {
+    ++items_;
+    const bool room = out_.objects.size() < kMaxObjects;
+    ParsedObject beyond;
+    ParsedObject& object = room ? out_.objects.emplace_back() : beyond;  // in place: it is not copied again
+    cleaned_.set_span({position_of(item.begin), position_of(item.end)}, object);
+    set_label(item.label, text_.size() - position_of(item.label.data()), object);
+    if (object.label_id < 0) {
+      ++wrong_;
+      object.faults = kFaultUnknownLabel;
+    } else {
+      tensor_.add_four(item.any_integer, item.any_fraction);
+      object.kind = ObjectKind::kBox;
+      std::copy(item.values, item.values + 4, object.coordinates);
+      checks_.push_back(check(item));
+    }
+    out_.faults |= object.faults | (room ? 0 : kFaultLimit);
+  }
+
+  void set_label(std::string_view label, size_t readable, ParsedObject& object) {
+    object.has_label = true;
+    object.label_id = vocabulary_.find(label, readable);
+    object.label_begin = static_cast<uint32_t>(out_.labels.size());
+    object.label_size = static_cast<uint32_t>(label.size());
+    out_.labels.append(label);
   }
 
   void add_item(const Item& item, TextSpan span) {
@@ -478,11 +503,7 @@ class DetectionReader {
     cleaned_.set_span(span, object);
     if (item.has_label) {
       const std::string_view label = unescaped(item.label);
-      object.has_label = true;
-      object.label_id = vocabulary_.find(label);
-      object.label_begin = static_cast<uint32_t>(out_.labels.size());
-      object.label_size = static_cast<uint32_t>(label.size());
-      out_.labels.append(label);
+      set_label(label, label.size(), object);
     }
     const bool known = object.label_id >= 0;
     if (!item.has_box || !known) {
@@ -513,10 +534,10 @@ class DetectionReader {
       if (object.kind != ObjectKind::kBox) continue;
       const BoxChecks& checks = checks_[next_checks++];
       // torch takes the numbers for int64 unless any of them has a fraction.
-      if (tensor_.has_float ? checks.inverted_as_floats : checks.inverted_as_integers) {
+      if (tensor_.has_float() ? checks.inverted_as_floats : checks.inverted_as_integers) {
         object.faults |= kFaultInverted;
       }
-      if ((tensor_.has_float || tensor_.beyond_int64) && checks.overflows_as_floats) {
+      if ((tensor_.has_float() || tensor_.beyond_int64()) && checks.overflows_as_floats) {
         object.kind = ObjectKind::kRejected;
         object.faults |= kFaultNonFinite;
         std::fill(object.coordinates, object.coordinates + 4, 0.0);
@@ -524,8 +545,7 @@ class DetectionReader {
       out_.failed_only_with_truth |= object.faults != 0;
       out_.faults |= object.faults;
     }
-    const bool only_bools = !tensor_.has_float && !tensor_.has_int;  // torch cannot subtract them
-    if (!tensor_.four() || only_bools) {
+    if (!tensor_.four() || tensor_.only_bools()) {  // torch cannot subtract bools
       out_.failed_only_with_truth = true;
       out_.faults |= kFaultMalformed;
     }
@@ -541,19 +561,23 @@ class DetectionReader {
   ParsedCompletion& out_;
   std::string_view text_;
   size_t position_ = 0;
+  bool clean_ = false;
+  UsualItems usual_items_;
   bool invalid_ = false;
   uint8_t why_ = 0;
   size_t items_ = 0, wrong_ = 0;
   BoxTensor tensor_;
-  std::vector<BoxChecks> checks_;  // one for each box that was kept
+  std::vector<BoxChecks>& checks_;  // one for each box that was kept
   std::string scratch_;
 };
 
 }  // namespace
 
 void read_pr1_detection(std::string_view text, const Vocabulary& vocabulary, ParsedCompletion& out) {
+  thread_local std::vector<BoxChecks> checks;  // its memory is kept
+  checks.clear();
   out.clear();
-  DetectionReader(clip_to_spans(text), vocabulary, out).read();
+  DetectionReader(clip_to_spans(text), vocabulary, checks, out).read();
 }
 
 }  // namespace perception

@@ -26,13 +26,18 @@ class Cleaned {
 
   std::string_view text() const { return text_; }
 
-  void remove(std::string_view word) {
-    // At the front and at the end, where a fence around the answer stands, nothing has to be copied.
-    while (rounds_.empty() && text_.starts_with(word)) {
+  // At the front, where a fence around the answer stands, nothing has to be copied; nor is it at the end.
+  void remove_front(std::string_view word) {
+    while (text_.starts_with(word)) {
       text_.remove_prefix(word.size());
       front_ += word.size();
     }
-    size_t found = text_.find(word);
+  }
+
+  // Before `from` the word is known not to begin.
+  void remove(std::string_view word, size_t from = 0) {
+    if (rounds_.empty() && from == 0) remove_front(word);
+    size_t found = text_.find(word, from);
     if (found == std::string_view::npos) return;
     if (found + word.size() == text_.size()) {
       text_.remove_suffix(word.size());
