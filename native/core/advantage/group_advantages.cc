@@ -33,25 +33,8 @@ struct Batch {
 
 }  // namespace
 
-namespace baseline {
-#include "core/advantage/group_advantages_kernels.inc"
-}
-#ifdef PERCEPTION_HAS_AVX
-PERCEPTION_BEGIN_AVX2
-namespace avx2 {
-#include "core/advantage/group_advantages_kernels.inc"
-}
-PERCEPTION_END_ISA
-PERCEPTION_BEGIN_AVX512
-namespace avx512 {
-#include "core/advantage/group_advantages_kernels.inc"
-}
-PERCEPTION_END_ISA
-#define PERCEPTION_KERNEL(set, name) \
-  (set == Isa::kAvx512 ? avx512::name : set == Isa::kAvx2 ? avx2::name : baseline::name)
-#else
-#define PERCEPTION_KERNEL(set, name) baseline::name
-#endif
+#define PERCEPTION_KERNELS "core/advantage/group_advantages_kernels.inc"
+#include "core/base/each_isa.inc"
 
 namespace {
 
@@ -66,7 +49,7 @@ Status infinite_reward(std::span<const float> rewards) {
 // kInvalidValue where a reward is infinite, of which the sums tell.
 Status advantages_of_groups(std::span<const float> rewards, std::span<const int32_t> offsets,
                             const AdvantageOptions& options, std::span<float> advantages,
-                            std::span<float> mean, std::span<float> std, [[maybe_unused]] Isa set) {
+                            std::span<float> mean, std::span<float> std, Isa set) {
   Moments all;
   if (options.scale == AdvantageScale::kBatch)
     all = moments_of(rewards.data(), static_cast<int32_t>(rewards.size()), options.ddof);

@@ -3,17 +3,10 @@
 // A kernel lives in a file of its own, NAME_kernels.inc, of functions with internal linkage in terms of the
 // vector types of simd.h (or of plain loops), and is included once per set:
 //
-//   namespace baseline {
-//   #include "core/geometry/iou_kernels.inc"
-//   }
-//   #ifdef PERCEPTION_HAS_AVX
-//   PERCEPTION_BEGIN_AVX2
-//   namespace avx2 { ... the same ... }
-//   PERCEPTION_END_ISA
-//   PERCEPTION_BEGIN_AVX512
-//   namespace avx512 { ... the same ... }
-//   PERCEPTION_END_ISA
-//   #endif
+//   #define PERCEPTION_KERNELS "core/geometry/iou_kernels.inc"
+//   #include "core/base/each_isa.inc"
+//
+// in a namespace of each set's name. PERCEPTION_KERNEL(set, name) is then the one for a set.
 //
 // All variants give the same bits: no fused multiply-add is among the sets, and no order of a sum depends on
 // the width of a vector.
@@ -47,4 +40,11 @@ const char* isa_name(Isa isa);
 #endif
 #define PERCEPTION_BEGIN_AVX2 PERCEPTION_BEGIN_ISA(PERCEPTION_AVX2_SET)
 #define PERCEPTION_BEGIN_AVX512 PERCEPTION_BEGIN_ISA(PERCEPTION_AVX512_SET)
+#endif
+
+#ifdef PERCEPTION_HAS_AVX
+#define PERCEPTION_KERNEL(set, name) \
+  (set == Isa::kAvx512 ? avx512::name : set == Isa::kAvx2 ? avx2::name : baseline::name)
+#else
+#define PERCEPTION_KERNEL(set, name) (set == Isa::kBaseline ? baseline::name : baseline::name)
 #endif

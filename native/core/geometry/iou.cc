@@ -44,39 +44,18 @@ struct Group {
 
 }  // namespace
 
-namespace baseline {
-#include "core/geometry/iou_kernels.inc"
-}
-#ifdef PERCEPTION_HAS_AVX
-PERCEPTION_BEGIN_AVX2
-namespace avx2 {
-#include "core/geometry/iou_kernels.inc"
-}
-PERCEPTION_END_ISA
-PERCEPTION_BEGIN_AVX512
-namespace avx512 {
-#include "core/geometry/iou_kernels.inc"
-}
-PERCEPTION_END_ISA
-#endif
+#define PERCEPTION_KERNELS "core/geometry/iou_kernels.inc"
+#include "core/base/each_isa.inc"
 
 namespace {
 
-// A kernel for an instruction set.
-#ifdef PERCEPTION_HAS_AVX
-#define PERCEPTION_KERNEL(set, name) \
-  (set == Isa::kAvx512 ? avx512::name : set == Isa::kAvx2 ? avx2::name : baseline::name)
-#else
-#define PERCEPTION_KERNEL(set, name) baseline::name
-#endif
-
 using Kernel = void (*)(const Group&, BoxFormat, bool streamed);
 
-Kernel kernel_of(IouKind kind, [[maybe_unused]] Isa set) {
+Kernel kernel_of(IouKind kind, Isa set) {
   return for_kind(kind, [&]<IouKind k>() -> Kernel { return PERCEPTION_KERNEL(set, write_overlaps<k>); });
 }
 
-Kernel kernel_of(PointMetric metric, [[maybe_unused]] Isa set) {
+Kernel kernel_of(PointMetric metric, Isa set) {
   return metric == PointMetric::kL1 ? PERCEPTION_KERNEL(set, write_distances<PointMetric::kL1>)
                                     : PERCEPTION_KERNEL(set, write_distances<PointMetric::kL2>);
 }

@@ -8,31 +8,8 @@
 namespace perception {
 namespace {
 
-namespace baseline {
-#include "core/reward/cost_kernels.inc"
-}
-#ifdef PERCEPTION_HAS_AVX
-PERCEPTION_BEGIN_AVX2
-namespace avx2 {
-#include "core/reward/cost_kernels.inc"
-}
-PERCEPTION_END_ISA
-PERCEPTION_BEGIN_AVX512
-namespace avx512 {
-#include "core/reward/cost_kernels.inc"
-}
-PERCEPTION_END_ISA
-#endif
-
-using BoxCosts = void (*)(const BoxCost&, const Corners<float>&, int32_t, const TrueBoxes&, float*);
-
-BoxCosts box_costs() {
-#ifdef PERCEPTION_HAS_AVX
-  if (isa() == Isa::kAvx512) return avx512::box_costs;
-  if (isa() == Isa::kAvx2) return avx2::box_costs;
-#endif
-  return baseline::box_costs;
-}
+#define PERCEPTION_KERNELS "core/reward/cost_kernels.inc"
+#include "core/base/each_isa.inc"
 
 template <class T>
 T* grown(std::vector<T>& values, size_t size) {
@@ -63,7 +40,8 @@ void match_optimally(const BoxCost& cost, std::span<DetectionItems> answers, Mat
   for (const DetectionItems& answer : answers) size += answer.predicted.size() * answer.truth->size();
   // Row by row: what one writes beyond its end the next one overwrites.
   float* out = grown(matching.box_cost, size);
-  const BoxCosts fill = box_costs();
+  const Isa set = isa();
+  const auto fill = PERCEPTION_KERNEL(set, box_costs);
   matching.tasks.clear();
   matching.answer_of_task.clear();
   for (DetectionItems& answer : answers) {
