@@ -394,6 +394,9 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
       const ints = DeviceTensor.from(i32(0, 0, 1, 1), [1, 4]);
       const doubles = DeviceTensor.from(new Float64Array(4), [1, 4]);
       const three = DeviceTensor.from(floats(6), [2, 3]);
+      // Disposed of like all others: what is held is counted, and the garbage collector comes when it likes.
+      const short = DeviceTensor.from(i32(1));
+      const fractions = DeviceTensor.from(f32(1, 1));
       const batches = [DeviceTensor.from(floats(24), [2, 3, 4]), DeviceTensor.from(floats(12), [1, 3, 4])];
       const [two, one] = batches as [DeviceTensor, DeviceTensor];
       const attempts: [body: () => unknown, code: string, message: string][] = [
@@ -407,12 +410,12 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
           'b: expected shape [B, m, 4] with B = 2 as in a, received [1, 3, 4]',
         ],
         [
-          () => pairwiseIou(two, two, { bCounts: DeviceTensor.from(i32(1)) }),
+          () => pairwiseIou(two, two, { bCounts: short }),
           'SHAPE_MISMATCH',
           'bCounts: expected shape [B] with B = 2 as in a, received [1]',
         ],
         [
-          () => pairwiseIou(two, two, { bCounts: DeviceTensor.from(f32(1, 1)) as never }),
+          () => pairwiseIou(two, two, { bCounts: fractions as never }),
           'INVALID_ARGUMENT',
           'bCounts: expected int32, received float32',
         ],
@@ -440,7 +443,7 @@ describe.runIf(existsSync(plugin))('on a GPU', () => {
         expect(codeOf(body)).toBe(code);
         expect(body).toThrow(message);
       }
-      for (const tensor of [ints, doubles, three, ...batches]) tensor.dispose();
+      for (const tensor of [ints, doubles, three, short, fractions, ...batches]) tensor.dispose();
     });
 
     emulatedTest('memory that is exhausted, and enough of it again', async () => {
