@@ -13,6 +13,7 @@ export {
   type AdvantageOptions,
   type AdvantageScale,
   type Advantages,
+  type ArrayAdvantageOptions,
   type DeviceAdvantages,
   groupAdvantages,
   groupAdvantagesAsync,

@@ -120,6 +120,13 @@ describe('out', () => {
     const bad = Float32Array.of(0, 0, Number.NaN, 1);
     expect(await codeOfAsync(pairwiseIouAsync(bad, boxes, { out: single }))).toBe('INVALID_VALUE');
     expect(await pairwiseIouAsync(boxes.subarray(0, 4), boxes, { out: single })).toBe(single);
+
+    const rewards = Float32Array.of(1, 2, 3, 4);
+    const advantages = new Float32Array(4);
+    const running = groupAdvantagesAsync(rewards, { groupSize: 2, out: advantages });
+    expect(codeOf(() => groupAdvantages(rewards, { groupSize: 2, out: advantages }))).toBe('OUT_IN_USE');
+    expect((await running).advantages).toBe(advantages);
+    expect(advantages).toEqual(groupAdvantages(rewards, { groupSize: 2 }).advantages);
   });
 });
 

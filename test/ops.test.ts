@@ -222,6 +222,17 @@ describe('groupAdvantages', () => {
     expect(codeOf(() => groupAdvantages(rewards, { groupSize: 2, epsilon: -1 }))).toBe('INVALID_ARGUMENT');
     expect(codeOf(() => groupAdvantages(rewards, { groupSize: 2, clip: [1, -1] }))).toBe('INVALID_ARGUMENT');
   });
+
+  test('go where they are to go', () => {
+    const rewards = f32(1, 0, 3, 0.5);
+    const out = new Float32Array(4);
+    const { advantages, mean } = groupAdvantages(rewards, { groupSize: 2, out });
+    expect(advantages).toBe(out);
+    expect(out).toEqual(groupAdvantages(rewards, { groupSize: 2 }).advantages);
+    expect(mean).toEqual(f32(0.5, 1.75));
+    expect(codeOf(() => groupAdvantages(rewards, { groupSize: 2, out: f32(0) }))).toBe('SHAPE_MISMATCH');
+    expect(codeOf(() => groupAdvantages(rewards, { groupSize: 2, out: rewards }))).toBe('INVALID_ARGUMENT');
+  });
 });
 
 test('editDistance by hand, and bad input', () => {

@@ -16,10 +16,11 @@ export function* workloads(): Workloads {
   for (const [groups, size] of shapes) {
     const random = new Generator(2026);
     const rewards = Float32Array.from({ length: groups * size }, () => 3 * random.next());
+    const out = new Float32Array(groups * size);
     yield workload({
       name: `advantages/${grouped(groups)} groups of ${size}`,
       peers: { kernel: 'advantages', parameters: { groups, size }, data: { rewards } },
-      run: () => groupAdvantages(rewards, { groupSize: size }).advantages,
+      run: () => groupAdvantages(rewards, { groupSize: size, out }).advantages,
       check(found) {
         const one = new Uint8Array(size);
         for (let group = 0; group < Math.min(groups, 1000); group++) {

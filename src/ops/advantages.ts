@@ -4,6 +4,7 @@ import { type DeviceTensor, deviceTensor } from '../device/tensor.js';
 import { invalid, PerceptionError } from '../errors.js';
 import type { DeviceHandle, NativeAdvantageOptions } from '../native/binding.js';
 import { type Call, runAsync, runSync } from '../native/load.js';
+import { target } from './out.js';
 import { choice, finiteNumber, offsetsOf, optionsObject, typedArray, wholeNumber } from './validate.js';
 
 export type AdvantageScale = 'group' | 'batch' | 'none';
@@ -37,6 +38,12 @@ export interface AdvantageGroups {
 }
 
 export interface AdvantageOptions extends AdvantageFormula, AdvantageGroups {}
+
+/** For rewards that are a typed array. */
+export interface ArrayAdvantageOptions extends AdvantageOptions, DeviceChoice {
+  /** Where the advantages go; allocated where it is left out, which takes longer than they do where there are many. */
+  out?: Float32Array;
+}
 
 export interface Advantages {
   /** `[n]`, one per reward. */
@@ -136,22 +143,24 @@ const optionNames = [
 
 function advantagesCall(
   rewards: Float32Array,
-  options: AdvantageOptions & DeviceChoice,
+  options: ArrayAdvantageOptions,
+  async: boolean,
 ): Call<unknown, Advantages> {
-  const o = optionsObject(options, 'options', [...optionNames, 'device']);
+  const o = optionsObject(options, 'options', [...optionNames, 'out', 'device']);
   typedArray(rewards, 'rewards', Float32Array);
   const { byId, groups, count } = nativeGroups(o, rewards.length);
   const formula = nativeFormula(o);
   const gpu = goesToGpu(o.device, () => work.advantages(rewards.length, count));
-  const advantages = new Float32Array(rewards.length);
+  const out = target(o.out, rewards.length, [rewards], async);
   const mean = new Float32Array(count);
   const std = new Float32Array(count);
   return {
     start: (native, off) =>
       gpu
-        ? native.cudaGroupAdvantages(0, rewards, groups, byId, count, formula, advantages, mean, std, off)
-        : native.groupAdvantages(rewards, groups, byId, count, formula, advantages, mean, std, off),
-    finish: () => ({ advantages, mean, std }),
+        ? native.cudaGroupAdvantages(0, rewards, groups, byId, count, formula, out.array, mean, std, off)
+        : native.groupAdvantages(rewards, groups, byId, count, formula, out.array, mean, std, off),
+    finish: () => ({ advantages: out.finish(), mean, std }),
+    release: out.release,
   };
 }
 
@@ -194,10 +203,10 @@ function deviceAdvantagesCall(
  * whose scored rewards are all equal, one alone included, gets exactly 0.
  *
  * @param rewards `[n]`
- * @throws PerceptionError INVALID_VALUE (an infinite reward), SHAPE_MISMATCH, INVALID_OFFSETS, INVALID_ARGUMENT
+ * @throws PerceptionError INVALID_VALUE (an infinite reward), SHAPE_MISMATCH, INVALID_OFFSETS, INVALID_ARGUMENT, OUT_IN_USE
  * @example groupAdvantages(new Float32Array([1, 0, 1, 0]), { groupSize: 2 }).advantages // ±0.707
  */
-export function groupAdvantages(rewards: Float32Array, options: AdvantageOptions & DeviceChoice): Advantages;
+export function groupAdvantages(rewards: Float32Array, options: ArrayAdvantageOptions): Advantages;
 /**
  * On a GPU, where `rewards` are. Groups are told as for typed arrays.
  *
@@ -208,17 +217,17 @@ export function groupAdvantages(rewards: Float32Array, options: AdvantageOptions
 export function groupAdvantages(rewards: DeviceTensor, options: AdvantageOptions): DeviceAdvantages;
 export function groupAdvantages(
   rewards: Float32Array | DeviceTensor,
-  options: AdvantageOptions & DeviceChoice,
+  options: ArrayAdvantageOptions,
 ): Advantages | DeviceAdvantages {
   return onDevice(rewards)
     ? runSync(deviceAdvantagesCall(rewards as DeviceTensor, options))
-    : runSync(advantagesCall(rewards as Float32Array, options));
+    : runSync(advantagesCall(rewards as Float32Array, options, false));
 }
 
 /** {@link groupAdvantages} off this thread. Typed arrays are copied first and may be changed at once. */
 export async function groupAdvantagesAsync(
   rewards: Float32Array,
-  options: AdvantageOptions & DeviceChoice,
+  options: ArrayAdvantageOptions,
 ): Promise<Advantages>;
 export async function groupAdvantagesAsync(
   rewards: DeviceTensor,
@@ -226,9 +235,9 @@ export async function groupAdvantagesAsync(
 ): Promise<DeviceAdvantages>;
 export async function groupAdvantagesAsync(
   rewards: Float32Array | DeviceTensor,
-  options: AdvantageOptions & DeviceChoice,
+  options: ArrayAdvantageOptions,
 ): Promise<Advantages | DeviceAdvantages> {
   return onDevice(rewards)
     ? runAsync(deviceAdvantagesCall(rewards as DeviceTensor, options))
-    : runAsync(advantagesCall(rewards as Float32Array, options));
+    : runAsync(advantagesCall(rewards as Float32Array, options, true));
 }
